@@ -1,0 +1,377 @@
+//! Every metric of waitbridge in one list (name, help, labels, buckets), and the verbs that move them.
+//!
+//! No type of the `prometheus` crate leaves this file, and no label value comes from a delivery: only from
+//! settings and closed enums, so the number of series is bounded. Units are in the names; all names carry the
+//! prefix `waitbridge_`.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus::core::Collector;
+use prometheus::{Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{Opts, Registry, TextEncoder};
+
+/// From the answer of a page cache to a disk in trouble.
+const FAST_SECONDS: &[f64] = &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 8.0];
+/// From a quiet broker to a Kafka outage of hours.
+const SLOW_SECONDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0, 3600.0, 21600.0];
+const BYTES: &[f64] = &[256.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 65536.0, 262144.0, 524288.0];
+const RECORDS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0];
+
+const COMMITTED: &str = "committed";
+const ABORTED: &str = "aborted";
+const TRANSACTION_RESULTS: [&str; 2] = [COMMITTED, ABORTED];
+
+/// The text format that [`Metrics::render`] gives.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub struct Metrics {
+    registry: Registry,
+    deliveries: IntCounterVec,
+    delivery_duration: HistogramVec,
+    delivery_bytes: HistogramVec,
+    deliveries_in_flight: IntGauge,
+    bodies_in_flight_bytes: IntGauge,
+    endpoint_last_accepted: GaugeVec,
+    endpoint_last_rejected: GaugeVec,
+    endpoint_failing_since: GaugeVec,
+    endpoint_secret_last_used: GaugeVec,
+    journal_append: Histogram,
+    journal_sync: Histogram,
+    journal_batch: Histogram,
+    journal_undelivered_records: IntGauge,
+    journal_undelivered_bytes: IntGauge,
+    journal_bytes: IntGauge,
+    journal_bytes_max: IntGauge,
+    journal_writable: IntGauge,
+    journal_oldest_age: Gauge,
+    journal_damaged: IntCounter,
+    journal_rollbacks: IntCounter,
+    checkpoint_missing: IntCounter,
+    published: IntCounterVec,
+    dead_letters: IntCounterVec,
+    payloads_omitted: IntCounterVec,
+    event_latency: HistogramVec,
+    transactions: IntCounterVec,
+    transaction_duration: Histogram,
+    blocked: IntGaugeVec,
+    rebuilds: IntCounterVec,
+    brokers_connected: IntGauge,
+    draining: IntGauge,
+    /// Receipt of the oldest undelivered record in milliseconds since 1970; 0 = none. Its age is computed at the scrape.
+    oldest_undelivered_ms: AtomicI64,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}
+
+impl Metrics {
+    pub fn new() -> Metrics {
+        let list = List { registry: Registry::new() };
+        let build = list.gauges("build_info", "The running build; always 1.", &["version", "revision"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION"), option_env!("WAITBRIDGE_REVISION").unwrap_or("unknown")]).set(1);
+        #[cfg(target_os = "linux")]
+        list.add(prometheus::process_collector::ProcessCollector::for_self());
+        let transactions = list.counters("relay_transactions_total", "Transactions by how they ended.", &["result"]);
+        TRANSACTION_RESULTS.iter().for_each(|result| drop(transactions.with_label_values(&[*result])));
+        Metrics {
+            deliveries: list.counters(
+                "deliveries_total",
+                "Deliveries answered, by outcome: accepted, or the error's code.",
+                &["endpoint", "vendor", "outcome"],
+            ),
+            delivery_duration: list.times("delivery_duration_seconds", "From the request's head to its answer.", &["vendor"], FAST_SECONDS),
+            delivery_bytes: list.times("delivery_bytes", "Size of accepted bodies.", &["vendor"], BYTES),
+            deliveries_in_flight: list.gauge("deliveries_in_flight", "Deliveries being read or waiting for the journal."),
+            bodies_in_flight_bytes: list.gauge("bodies_in_flight_bytes", "Body bytes that have arrived and have no answer yet."),
+            endpoint_last_accepted: list.stamps(
+                "endpoint_last_accepted_timestamp_seconds",
+                "When this endpoint last accepted a delivery.",
+                &["endpoint"],
+            ),
+            endpoint_last_rejected: list.stamps(
+                "endpoint_last_rejected_timestamp_seconds",
+                "When this endpoint last refused a delivery.",
+                &["endpoint"],
+            ),
+            endpoint_failing_since: list.stamps(
+                "endpoint_failing_since_timestamp_seconds",
+                "First refusal that carried a signature or credentials since the last acceptance; 0 = not failing.",
+                &["endpoint"],
+            ),
+            endpoint_secret_last_used: list.stamps(
+                "endpoint_secret_last_used_timestamp_seconds",
+                "When this secret last verified a delivery.",
+                &["endpoint", "secret"],
+            ),
+            journal_append: list.time("journal_append_duration_seconds", "From handing a record over until it is durable.", FAST_SECONDS),
+            journal_sync: list.time("journal_sync_duration_seconds", "One write and sync of the journal.", FAST_SECONDS),
+            journal_batch: list.time("journal_batch_records", "Records that shared one sync.", RECORDS),
+            journal_undelivered_records: list.gauge("journal_undelivered_records", "Records that are durable but not yet in Kafka."),
+            journal_undelivered_bytes: list.gauge("journal_undelivered_bytes", "Bytes that are durable but not yet in Kafka."),
+            journal_bytes: list.gauge("journal_bytes", "Bytes that the journal's segments take on disk."),
+            journal_bytes_max: list.gauge("journal_bytes_max", "Bytes that the journal may take (journal.size_max)."),
+            journal_writable: list.gauge("journal_writable", "1 if an append would be taken now."),
+            journal_oldest_age: list
+                .number("journal_oldest_undelivered_age_seconds", "Age of the oldest record that is not yet in Kafka; 0 = none."),
+            journal_damaged: list.counter("journal_damaged_records_total", "Records that could not be read back and were set aside."),
+            journal_rollbacks: list.counter("journal_rollbacks_total", "Starts on a disk older than its checkpoint in Kafka."),
+            checkpoint_missing: list.counter("checkpoint_missing_total", "Times the checkpoint was absent and the local mark was used."),
+            published: list.counters("events_published_total", "Events committed to a topic.", &["topic", "type"]),
+            dead_letters: list.counters("dead_letters_total", "Deliveries committed as dead letters.", &["vendor", "reason"]),
+            payloads_omitted: list.counters("payloads_omitted_total", "Events sent without payload because of their size.", &["vendor"]),
+            event_latency: list.times("event_latency_seconds", "From acceptance to the commit in Kafka.", &["topic"], SLOW_SECONDS),
+            transactions,
+            transaction_duration: list.time("relay_transaction_duration_seconds", "From begin to commit.", FAST_SECONDS),
+            blocked: list.gauges("relay_blocked", "1 while the relay waits for this.", &["topic", "reason"]),
+            rebuilds: list.counters("kafka_producer_rebuilds_total", "Producers dropped and built anew.", &["cause"]),
+            brokers_connected: list.gauge("kafka_brokers_connected", "Brokers with a connection that is up."),
+            draining: list.gauge("draining", "1 while shutting down."),
+            oldest_undelivered_ms: AtomicI64::new(0),
+            registry: list.registry,
+        }
+    }
+
+    /// The whole list in Prometheus' text format.
+    pub fn render(&self) -> Vec<u8> {
+        self.journal_oldest_age.set(self.oldest_undelivered_age_seconds());
+        let mut out = Vec::with_capacity(16 * 1024);
+        TextEncoder::new().encode(&self.registry.gather(), &mut out).expect("writing to memory does not fail");
+        out
+    }
+
+    /// Makes an endpoint's series exist from the start, so that a rate over them is right from the first delivery on.
+    pub fn endpoint_known(&self, endpoint: &str, vendor: &str) {
+        self.deliveries.with_label_values(&[endpoint, vendor, "accepted"]);
+        self.endpoint_failing_since.with_label_values(&[endpoint]);
+    }
+
+    /// Counts a delivery as in flight for as long as the guard lives, also when its sender goes away.
+    pub fn delivery_started(&self) -> InFlight {
+        self.deliveries_in_flight.inc();
+        InFlight(self.deliveries_in_flight.clone())
+    }
+
+    /// `outcome` is `accepted` or an error's code.
+    pub fn delivery_answered(&self, endpoint: &str, vendor: &str, outcome: &str, took: Duration) {
+        self.deliveries.with_label_values(&[endpoint, vendor, outcome]).inc();
+        self.delivery_duration.with_label_values(&[vendor]).observe(took.as_secs_f64());
+    }
+
+    pub fn endpoint_accepted(&self, endpoint: &str, vendor: &str, secret: usize, body_bytes: usize) {
+        let now = now_seconds();
+        self.endpoint_last_accepted.with_label_values(&[endpoint]).set(now);
+        self.endpoint_failing_since.with_label_values(&[endpoint]).set(0.0);
+        self.endpoint_secret_last_used.with_label_values(&[endpoint, &secret.to_string()]).set(now);
+        self.delivery_bytes.with_label_values(&[vendor]).observe(body_bytes as f64);
+    }
+
+    pub fn endpoint_rejected(&self, endpoint: &str) {
+        self.endpoint_last_rejected.with_label_values(&[endpoint]).set(now_seconds());
+    }
+
+    /// A refusal of something that carried a signature or credentials: a vendor that meant us, and failed.
+    pub fn endpoint_failing(&self, endpoint: &str) {
+        let since = self.endpoint_failing_since.with_label_values(&[endpoint]);
+        if since.get() == 0.0 {
+            since.set(now_seconds());
+        }
+    }
+
+    pub fn body_bytes_arrived(&self, bytes: usize) {
+        self.bodies_in_flight_bytes.add(bytes as i64);
+    }
+
+    pub fn body_bytes_answered(&self, bytes: usize) {
+        self.bodies_in_flight_bytes.sub(bytes as i64);
+    }
+
+    pub fn journal_appended(&self, took: Duration) {
+        self.journal_append.observe(took.as_secs_f64());
+    }
+
+    pub fn journal_synced(&self, records: usize, took: Duration) {
+        self.journal_batch.observe(records as f64);
+        self.journal_sync.observe(took.as_secs_f64());
+    }
+
+    /// `oldest_received_ms`: receipt of the oldest undelivered record, if there is one.
+    pub fn journal_backlog(&self, records: u64, bytes: u64, oldest_received_ms: Option<i64>) {
+        self.journal_undelivered_records.set(records as i64);
+        self.journal_undelivered_bytes.set(bytes as i64);
+        self.oldest_undelivered_ms.store(oldest_received_ms.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    pub fn journal_size(&self, bytes: u64, bytes_max: u64) {
+        self.journal_bytes.set(bytes as i64);
+        self.journal_bytes_max.set(bytes_max as i64);
+    }
+
+    pub fn journal_is_writable(&self) {
+        self.journal_writable.set(1);
+    }
+
+    pub fn journal_is_not_writable(&self) {
+        self.journal_writable.set(0);
+    }
+
+    pub fn journal_record_damaged(&self) {
+        self.journal_damaged.inc();
+    }
+
+    pub fn journal_rolled_back(&self) {
+        self.journal_rollbacks.inc();
+    }
+
+    pub fn checkpoint_was_missing(&self) {
+        self.checkpoint_missing.inc();
+    }
+
+    pub fn event_published(&self, topic: &str, kind: &str, latency: Duration) {
+        self.published.with_label_values(&[topic, kind]).inc();
+        self.event_latency.with_label_values(&[topic]).observe(latency.as_secs_f64());
+    }
+
+    pub fn dead_letter_published(&self, vendor: &str, reason: &str) {
+        self.dead_letters.with_label_values(&[vendor, reason]).inc();
+    }
+
+    pub fn payload_omitted(&self, vendor: &str) {
+        self.payloads_omitted.with_label_values(&[vendor]).inc();
+    }
+
+    pub fn transaction_committed(&self, took: Duration) {
+        self.transactions.with_label_values(&[COMMITTED]).inc();
+        self.transaction_duration.observe(took.as_secs_f64());
+    }
+
+    pub fn transaction_aborted(&self) {
+        self.transactions.with_label_values(&[ABORTED]).inc();
+    }
+
+    /// The relay waits: `topic` is a topic of the settings, or empty for the whole cluster.
+    pub fn relay_blocked(&self, topic: &str, reason: &str) {
+        self.blocked.with_label_values(&[topic, reason]).set(1);
+    }
+
+    pub fn relay_flows(&self) {
+        self.blocked.reset();
+    }
+
+    pub fn producer_rebuilt(&self, cause: &str) {
+        self.rebuilds.with_label_values(&[cause]).inc();
+    }
+
+    pub fn brokers_connected(&self, brokers: usize) {
+        self.brokers_connected.set(brokers as i64);
+    }
+
+    pub fn draining_started(&self) {
+        self.draining.set(1);
+    }
+
+    fn oldest_undelivered_age_seconds(&self) -> f64 {
+        match self.oldest_undelivered_ms.load(Ordering::Relaxed) {
+            0 => 0.0,
+            oldest_ms => (now_seconds() - oldest_ms as f64 / 1000.0).max(0.0),
+        }
+    }
+}
+
+pub struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn now_seconds() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// Makes metrics and registers them; a name twice or a bad label is a mistake in the list above.
+struct List {
+    registry: Registry,
+}
+
+impl List {
+    fn opts(name: &str, help: &str) -> Opts {
+        Opts::new(format!("waitbridge_{name}"), help)
+    }
+
+    fn buckets(name: &str, help: &str, buckets: &[f64]) -> HistogramOpts {
+        HistogramOpts::from(List::opts(name, help)).buckets(buckets.to_vec())
+    }
+
+    fn add<M: Collector + 'static>(&self, metric: M) {
+        self.registry.register(Box::new(metric)).expect("the list of metrics is well formed");
+    }
+
+    fn added<M: Collector + Clone + 'static>(&self, metric: prometheus::Result<M>) -> M {
+        let metric = metric.expect("the list of metrics is well formed");
+        self.add(metric.clone());
+        metric
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.added(IntCounter::with_opts(List::opts(name, help)))
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.added(IntCounterVec::new(List::opts(name, help), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.added(IntGauge::with_opts(List::opts(name, help)))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.added(IntGaugeVec::new(List::opts(name, help), labels))
+    }
+
+    fn number(&self, name: &str, help: &str) -> Gauge {
+        self.added(Gauge::with_opts(List::opts(name, help)))
+    }
+
+    fn stamps(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        self.added(GaugeVec::new(List::opts(name, help), labels))
+    }
+
+    fn time(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        self.added(Histogram::with_opts(List::buckets(name, help, buckets)))
+    }
+
+    fn times(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+        self.added(HistogramVec::new(List::buckets(name, help, buckets), labels))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_age_of_the_oldest_is_counted_at_the_scrape() {
+        let metrics = Metrics::new();
+        let hour_ago_ms = (now_seconds() as i64 - 3600) * 1000;
+        metrics.journal_backlog(3, 300, Some(hour_ago_ms));
+        let age = metrics.oldest_undelivered_age_seconds();
+        assert!((3600.0..3605.0).contains(&age), "{age}");
+        metrics.journal_backlog(0, 0, None);
+        assert_eq!(metrics.oldest_undelivered_age_seconds(), 0.0);
+    }
+
+    #[test]
+    fn every_name_carries_the_prefix() {
+        let metrics = Metrics::new();
+        metrics.endpoint_known("a", "b");
+        let text = String::from_utf8(metrics.render()).unwrap();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            assert!(line.starts_with("waitbridge_") || line.starts_with("process_"), "{line}");
+        }
+    }
+}

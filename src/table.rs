@@ -1,0 +1,367 @@
+//! One table of the settings, read key by key. Every mistake is noted and none ends the reading, so that all
+//! of them are reported at once; a key that nobody asked for is a mistake too.
+//!
+//! Knows values, not what they are for, and reads no file itself: what a key's file holds comes through
+//! [`Files`]. Never puts a value into a message that might be a secret.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use config::{Value, ValueKind};
+
+/// One thing that is wrong: where, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// The file, or the environment.
+    pub origin: String,
+    pub key: String,
+    pub wanted: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.origin, self.key, self.wanted)
+    }
+}
+
+/// All mistakes found so far.
+#[derive(Debug, Default)]
+pub struct Mistakes(RefCell<Vec<Mistake>>);
+
+impl Mistakes {
+    pub fn note(&self, origin: &str, key: &str, wanted: impl Into<String>) {
+        self.0.borrow_mut().push(Mistake { origin: origin.to_owned(), key: key.to_owned(), wanted: wanted.into() });
+    }
+
+    pub fn into_list(self) -> Vec<Mistake> {
+        self.0.into_inner()
+    }
+}
+
+/// Reads the files that keys name: the contents, or what is wrong with them.
+pub trait Files {
+    fn contents(&self, path: &str) -> Result<Vec<u8>, String>;
+}
+
+/// A table that is being read.
+pub struct Table<'a> {
+    path: String,
+    origin: String,
+    values: BTreeMap<String, Value>,
+    known: Vec<String>,
+    mistakes: &'a Mistakes,
+    files: &'a dyn Files,
+}
+
+impl<'a> Table<'a> {
+    pub fn new(path: &str, origin: &str, values: BTreeMap<String, Value>, mistakes: &'a Mistakes, files: &'a dyn Files) -> Table<'a> {
+        Table { path: path.to_owned(), origin: origin.to_owned(), values, known: Vec::new(), mistakes, files }
+    }
+
+    /// Notes that `key` is wrong; `wanted` says what would be right.
+    pub fn mistake(&self, key: &str, wanted: impl Into<String>) {
+        let origin = self.values.get(key).and_then(|value| value.origin()).unwrap_or(&self.origin);
+        self.mistakes.note(origin, &self.full(key), wanted);
+    }
+
+    /// Where all tables of these settings note what is wrong.
+    pub fn mistakes(&self) -> &'a Mistakes {
+        self.mistakes
+    }
+
+    pub fn has(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
+    pub fn text(&mut self, key: &str, default: &str) -> String {
+        self.optional_text(key).unwrap_or_else(|| default.to_owned())
+    }
+
+    pub fn required_text(&mut self, key: &str) -> Option<String> {
+        if !self.has(key) {
+            self.known.push(key.to_owned());
+            self.mistake(key, "is missing; it is required");
+        }
+        self.optional_text(key)
+    }
+
+    /// One of the given words.
+    pub fn choice<T: Copy>(&mut self, key: &str, words: &[(&str, T)], default: T) -> T {
+        let Some(text) = self.optional_text(key) else { return default };
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
+        if found.is_none() {
+            let allowed: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            self.mistake(key, format!("must be one of {}", allowed.join(", ")));
+        }
+        found.unwrap_or(default)
+    }
+
+    pub fn flag(&mut self, key: &str, default: Flag) -> bool {
+        let default = default == Flag::On;
+        let Some(value) = self.take(key) else { return default };
+        value.into_bool().unwrap_or_else(|_| {
+            self.mistake(key, "must be true or false");
+            default
+        })
+    }
+
+    pub fn whole(&mut self, key: &str, allowed: RangeInclusive<u64>, default: u64) -> u64 {
+        let Some(value) = self.take(key) else { return default };
+        let number = match value.kind {
+            ValueKind::I64(number) => u64::try_from(number).ok(),
+            ValueKind::U64(number) => Some(number),
+            ValueKind::String(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        self.within(key, number, allowed, default, |number| number.to_string())
+    }
+
+    /// `"8s"`: a number and one of ms, s, m, h, d. In milliseconds.
+    pub fn duration_ms(&mut self, key: &str, allowed: RangeInclusive<u64>, default: &str) -> u64 {
+        let default = parse_duration_ms(default).expect("defaults are well formed");
+        let Some(text) = self.optional_text(key) else { return default };
+        let Some(number) = parse_duration_ms(&text) else {
+            self.mistake(key, "must be a duration such as \"250ms\", \"8s\", \"15m\" or \"72h\"");
+            return default;
+        };
+        self.within(key, Some(number), allowed, default, show_duration)
+    }
+
+    /// `"512KiB"`: a number and one of B, KB, MB, GB (1000), KiB, MiB, GiB (1024).
+    pub fn bytes(&mut self, key: &str, allowed: RangeInclusive<u64>, default: &str) -> u64 {
+        let default = parse_bytes(default).expect("defaults are well formed");
+        let Some(text) = self.optional_text(key) else { return default };
+        let Some(number) = parse_bytes(&text) else {
+            self.mistake(key, "must be a size such as \"900KB\", \"512KiB\" or \"10GiB\"");
+            return default;
+        };
+        self.within(key, Some(number), allowed, default, show_bytes)
+    }
+
+    /// A list of texts, or one text with commas.
+    pub fn list(&mut self, key: &str, default: &[&str]) -> Vec<String> {
+        let Some(value) = self.take(key) else { return default.iter().map(|text| (*text).to_owned()).collect() };
+        let items = match value.kind {
+            ValueKind::Array(items) => items.into_iter().map(text_of).collect::<Option<Vec<String>>>(),
+            ValueKind::String(text) => Some(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()),
+            _ => None,
+        };
+        items.unwrap_or_else(|| {
+            self.mistake(key, "must be a list of texts");
+            Vec::new()
+        })
+    }
+
+    /// A list whose every item is read by `parse`.
+    pub fn parsed_list<T>(&mut self, key: &str, default: &[&str], wanted: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+        let items = self.list(key, default);
+        let parsed: Vec<Option<T>> = items.iter().map(|item| parse(item)).collect();
+        if parsed.iter().any(Option::is_none) {
+            self.mistake(key, format!("every item must be {wanted}"));
+        }
+        parsed.into_iter().flatten().collect()
+    }
+
+    /// The contents of each listed file, one trailing newline trimmed; an empty one is refused.
+    pub fn secret_files(&mut self, key: &str) -> Vec<Vec<u8>> {
+        let paths = self.list(key, &[]);
+        paths.iter().filter_map(|path| self.secret_file(key, path)).collect()
+    }
+
+    /// The contents of one file, as [`Table::secret_files`] reads it.
+    pub fn secret_file(&self, key: &str, path: &str) -> Option<Vec<u8>> {
+        let secret = self.files.contents(path).map(|bytes| trim_newline(&bytes).to_vec());
+        match secret {
+            Ok(secret) if secret.is_empty() => self.mistake(key, format!("the file {path} is empty; it must hold the secret")),
+            Ok(secret) => return Some(secret),
+            Err(why) => self.mistake(key, format!("the file {path} cannot be read: {why}")),
+        }
+        None
+    }
+
+    /// A table inside this one; absent is empty.
+    pub fn table(&mut self, key: &str) -> Table<'a> {
+        let value = self.take(key);
+        let origin = value.as_ref().and_then(|value| value.origin()).unwrap_or(&self.origin).to_owned();
+        let values = value.map(|value| value.into_table()).unwrap_or_else(|| Ok(Default::default()));
+        let values = values.unwrap_or_else(|_| {
+            self.mistake(key, "must be a table");
+            Default::default()
+        });
+        Table::new(&self.full(key), &origin, values.into_iter().collect(), self.mistakes, self.files)
+    }
+
+    /// The tables of an array of tables, such as `[[endpoint]]`.
+    pub fn tables(&mut self, key: &str) -> Vec<Table<'a>> {
+        let items = self.take(key).map_or(Ok(Vec::new()), Value::into_array).unwrap_or_else(|_| {
+            self.mistake(key, format!("must be written as [[{key}]] tables"));
+            Vec::new()
+        });
+        let mut tables = Vec::new();
+        for (index, item) in items.into_iter().enumerate() {
+            let origin = item.origin().unwrap_or(&self.origin).to_owned();
+            match item.into_table() {
+                Ok(values) => tables.push(Table::new(
+                    &format!("{}[{index}]", self.full(key)),
+                    &origin,
+                    values.into_iter().collect(),
+                    self.mistakes,
+                    self.files,
+                )),
+                Err(_) => self.mistake(key, format!("must be written as [[{key}]] tables")),
+            }
+        }
+        tables
+    }
+
+    /// All keys of this table with their texts, for tables whose keys are not ours. A table inside is a dotted key.
+    pub fn rest(&mut self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        let keys: Vec<String> = self.values.keys().filter(|key| !self.known.contains(key)).cloned().collect();
+        for key in keys {
+            if matches!(self.values[&key].kind, ValueKind::Table(_)) {
+                let inner = self.table(&key).rest();
+                found.extend(inner.into_iter().map(|(rest, text)| (format!("{key}.{rest}"), text)));
+            } else if let Some(text) = self.optional_text(&key) {
+                found.push((key, text));
+            }
+        }
+        found
+    }
+
+    /// Ends the reading: what nobody asked for is noted.
+    pub fn finish(self) {
+        for key in self.values.keys().filter(|key| !self.known.contains(key)) {
+            let near = self.known.iter().find(|known| distance(known, key) <= 2);
+            let hint = near.map_or_else(|| format!("known here: {}", self.known.join(", ")), |near| format!("did you mean {near}?"));
+            self.mistake(key, format!("is not a known key; {hint}"));
+        }
+    }
+
+    pub fn optional_text(&mut self, key: &str) -> Option<String> {
+        let text = text_of(self.take(key)?);
+        if text.is_none() {
+            self.mistake(key, "must be a text");
+        }
+        text
+    }
+
+    fn take(&mut self, key: &str) -> Option<Value> {
+        self.known.push(key.to_owned());
+        self.values.get(key).cloned()
+    }
+
+    fn full(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    fn within(&self, key: &str, number: Option<u64>, allowed: RangeInclusive<u64>, default: u64, show: impl Fn(u64) -> String) -> u64 {
+        match number {
+            Some(number) if allowed.contains(&number) => number,
+            _ => {
+                self.mistake(key, format!("must be from {} to {}", show(*allowed.start()), show(*allowed.end())));
+                default
+            }
+        }
+    }
+}
+
+/// The default of a yes-or-no key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flag {
+    On,
+    Off,
+}
+
+const DURATIONS: &[(&str, u64)] = &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+const SIZES: &[(&str, u64)] =
+    &[("B", 1), ("KB", 1000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+
+pub fn parse_duration_ms(text: &str) -> Option<u64> {
+    with_unit(text, DURATIONS)
+}
+
+pub fn parse_bytes(text: &str) -> Option<u64> {
+    with_unit(text, SIZES)
+}
+
+fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim())?;
+    number.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+fn show_duration(ms: u64) -> String {
+    show_with_unit(ms, DURATIONS)
+}
+
+fn show_bytes(bytes: u64) -> String {
+    show_with_unit(bytes, SIZES)
+}
+
+fn show_with_unit(number: u64, units: &[(&str, u64)]) -> String {
+    let (name, factor) = units.iter().rev().find(|(_, factor)| number >= *factor && number.is_multiple_of(*factor)).unwrap_or(&units[0]);
+    format!("\"{}{name}\"", number / factor)
+}
+
+fn text_of(value: Value) -> Option<String> {
+    match value.kind {
+        ValueKind::Array(_) | ValueKind::Table(_) | ValueKind::Nil => None,
+        _ => value.into_string().ok(),
+    }
+}
+
+/// What an editor leaves at the end of a file is no part of the secret in it.
+pub fn trim_newline(bytes: &[u8]) -> &[u8] {
+    let Some(line) = bytes.strip_suffix(b"\n") else { return bytes };
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// Levenshtein's distance: near enough is a typing mistake.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, left) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, right) in b.chars().enumerate() {
+            let substituted = diagonal + usize::from(left != right);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.chars().count()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_need_a_unit() {
+        for (text, expected) in
+            [("8s", Some(8000)), ("250ms", Some(250)), ("72h", Some(259_200_000)), ("8", None), ("s", None), ("-1s", None)]
+        {
+            assert_eq!(parse_duration_ms(text), expected, "{text}");
+        }
+        for (text, expected) in
+            [("512KiB", Some(524_288)), ("900KB", Some(900_000)), ("1 MiB", Some(1 << 20)), ("1mb", None), ("99999999999GiB", None)]
+        {
+            assert_eq!(parse_bytes(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn one_trailing_newline_of_a_secret_is_trimmed() {
+        for (file, secret) in [("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), ("a", "a"), ("\n", "")] {
+            assert_eq!(trim_newline(file.as_bytes()), secret.as_bytes(), "{file:?}");
+        }
+    }
+
+    #[test]
+    fn a_typing_mistake_is_near() {
+        assert!(distance("listen", "lisetn") <= 2);
+        assert!(distance("listen", "brokers") > 2);
+    }
+}
