@@ -11,3 +11,6 @@ pub mod table;
 pub mod metrics;
 pub mod shutdown;
 pub mod telemetry;
+pub mod providers;
+pub mod routing;
+pub mod envelope;
