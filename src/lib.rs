@@ -14,3 +14,4 @@ pub mod telemetry;
 pub mod providers;
 pub mod routing;
 pub mod envelope;
+pub mod kafka;
