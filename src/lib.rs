@@ -15,3 +15,4 @@ pub mod providers;
 pub mod routing;
 pub mod envelope;
 pub mod kafka;
+pub mod journal;

@@ -1,0 +1,211 @@
+//! Our own log on a local disk, for one instance: it needs nothing else and survives Kafka.
+//!
+//! An append is answered when its bytes are synced into blocks that were durable before. What that survives:
+//! the end of this process and of the machine at any moment; not the loss of the disk. A failed sync poisons
+//! the journal, loudly: nothing is known of the disk then, and the process must start anew.
+//!
+//! ```text
+//! dir/  lock          locked by the running process, holds its id
+//!       id            the journal's UUID, made at the first start
+//!       mark          two slots: next position, synced bound, cluster id   (mark.rs)
+//!       spare         the next segment in the making, all zeros
+//!       <base>.log    segments, named by the seq of their first record, 20 digits
+//!       quarantine/   bytes that could not be read
+//!       disowned      another process owns the checkpoint: not to be opened again
+//!
+//! segment   0        8       12    16         32      48     56           64        72      80    92   96
+//!           ├────────┼────────┼─────┼──────────┼───────┼──────┼────────────┼─────────┼───────┼─────┼────┤
+//!           │wbjournl│ format │  0  │journal id│boot id│ base │ created ms │ records │ bytes │  0  │crc │ records …
+//!           │        │   1    │     │          │       │      │            │ ever before it  │     │0-92│
+//!           └────────┴────────┴─────┴──────────┴───────┴──────┴────────────┴─────────┴───────┴─────┴────┘
+//! record    0        4       8     16            24       28   32
+//!           ├────────┼───────┼─────┼─────────────┼────────┼────┼──────┬─────────┐
+//!           │ length │header │ seq │ received ms │ crc of │ 0  │ body │ zeros to│
+//!           │32+body │  crc  │     │             │seq+body│    │      │  8 bytes│
+//!           └────────┴───────┴─────┴─────────────┴────────┴────┴──────┴─────────┘
+//! All numbers little-endian, crc = CRC32C; the header's covers bytes 0-4 and 8-32. Seqs in a segment have no gap.
+//! A zero length is the end. A segment that is closed ends with its file. Magic, format and crc of the segment's
+//! header keep their places in every later format.
+//! ```
+//!
+//! One thread writes (`writer`), one keeps house (`keeper`: the next segment, the mark, freeing), the relay's reads
+//! (`reader`, `source`). They share `segments`. Nothing here knows what a record means.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+use std::{io, thread};
+
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::{AppendError, Appended, Journal};
+use crate::metrics::Metrics;
+
+mod cursor;
+mod format;
+mod keeper;
+mod mark;
+mod quarantine;
+mod queue;
+mod reader;
+mod recovery;
+mod segments;
+mod source;
+mod storage;
+mod writer;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+
+pub use format::{FORMAT_VERSION, RECORD_BYTES_MAX, Totals};
+pub use source::DiskSource;
+
+use recovery::Parts;
+use segments::{Clock, Log, locked};
+use storage::LocalFolder;
+
+/// A segment must take the largest record, and two of them more than one.
+pub const SEGMENT_BYTES_MIN: u64 = keeper::FIRST_BYTES;
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub dir: PathBuf,
+    /// How long delivered records are kept.
+    pub window_ms: u64,
+    pub segment_bytes: u64,
+    pub size_max: u64,
+    /// What the file system must keep for others.
+    pub free_min: u64,
+    pub checkpoint_topic: String,
+}
+
+pub struct Opened {
+    pub journal: Arc<DiskJournal>,
+    pub source: DiskSource,
+    pub id: Uuid,
+    /// Random for each start of a process: the owner of the checkpoint.
+    pub boot: Uuid,
+}
+
+#[derive(Debug, Error)]
+pub enum OpenError {
+    #[error("the journal in {} is in use by process {pid}: stop that one, or set another journal.dir", dir.display())]
+    Locked { dir: PathBuf, pid: u32 },
+    #[error(
+        "another process owns the checkpoint of the journal in {} ({record}): this folder is a copy, \
+         and only `waitbridge journal drain --dir {}` may empty it", dir.display(), dir.display()
+    )]
+    Disowned { dir: PathBuf, record: String },
+    #[error("{} has format {found}, this waitbridge reads up to {FORMAT_VERSION}: start the newer one that wrote it", path.display())]
+    NewerFormat { path: PathBuf, found: u32 },
+    #[error("{} {why}", path.display())]
+    Damaged { path: PathBuf, why: String },
+    #[error("{key} must be at least {bytes_min} bytes")]
+    TooSmall { key: &'static str, bytes_min: u64 },
+    #[error("the journal cannot use {}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+/// Opens the journal in a folder, or makes one there, and starts its threads.
+pub fn open(options: Options, metrics: Arc<Metrics>) -> Result<Opened, OpenError> {
+    options.check()?;
+    let folder = LocalFolder::at(&options.dir).map_err(|source| OpenError::Io { path: options.dir.clone(), source })?;
+    let parts = recovery::recover(Arc::new(folder), wall_clock(), options, metrics)?;
+    start(parts)
+}
+
+/// The upper half, for the ingress.
+pub struct DiskJournal {
+    log: Arc<Log>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl DiskJournal {
+    /// Resolves once the journal has failed and the process must end.
+    pub fn failed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut poisoned = self.log.poisoned.subscribe();
+        async move {
+            // An error says that the journal is gone: closed, not failed.
+            if poisoned.wait_for(|poisoned| *poisoned).await.is_err() {
+                std::future::pending().await
+            }
+        }
+    }
+
+    /// What is durable and not yet known to be in Kafka.
+    pub fn backlog(&self) -> Totals {
+        self.log.state().undelivered()
+    }
+
+    /// Takes nothing more, makes durable what waits, and ends the threads. The source reads on.
+    pub fn close(&self) {
+        self.log.queue.close();
+        keeper::stop(&self.log);
+        for thread in locked(&self.threads).drain(..) {
+            let _ = thread.join();
+        }
+        self.log.sync_mark();
+        self.log.show();
+    }
+}
+
+impl Drop for DiskJournal {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Journal for DiskJournal {
+    fn append(&self, _key: &str, record: Vec<u8>) -> Appended {
+        self.log.queue.append(record)
+    }
+
+    fn writable(&self) -> Result<(), AppendError> {
+        self.log.writable()
+    }
+}
+
+impl Options {
+    fn check(&self) -> Result<(), OpenError> {
+        // The open segment, one made ahead, and one that can be freed.
+        let rows = [
+            ("journal.segment", self.segment_bytes, SEGMENT_BYTES_MIN),
+            ("journal.size_max", self.size_max, self.segment_bytes.saturating_mul(3)),
+        ];
+        match rows.into_iter().find(|(_, bytes, bytes_min)| bytes < bytes_min) {
+            Some((key, _, bytes_min)) => Err(OpenError::TooSmall { key, bytes_min }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn start(parts: Parts) -> Result<Opened, OpenError> {
+    let Parts { log, mut writer, source } = parts;
+    let keeper = log.clone();
+    let threads = [spawn("journal-keeper", &log, move || keeper::run(&keeper)), spawn("journal-writer", &log, move || writer.run())];
+    let (id, boot) = (log.id, log.boot);
+    let threads = threads.into_iter().collect::<io::Result<Vec<_>>>();
+    let threads = threads.map_err(|source| OpenError::Io { path: log.options.dir.clone(), source })?;
+    let journal = Arc::new(DiskJournal { log, threads: Mutex::new(threads) });
+    Ok(Opened { journal, source, id, boot })
+}
+
+/// A thread that panics must not leave a journal that looks alive.
+fn spawn(name: &str, log: &Arc<Log>, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    let log = log.clone();
+    thread::Builder::new().name(name.to_owned()).spawn(move || {
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_err() {
+            log.poison("a thread of the journal", &io::Error::other("it panicked"));
+        }
+    })
+}
+
+fn wall_clock() -> Clock {
+    Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64))
+}
