@@ -16,3 +16,4 @@ pub mod routing;
 pub mod envelope;
 pub mod kafka;
 pub mod journal;
+pub mod relay;

@@ -1,0 +1,341 @@
+//! The lower spine: read what is durable, in order; prepare, publish, advance.
+//!
+//! The branches of the lower floor stand here, as a machine of a few states. A transaction holds a batch's
+//! records and its checkpoint, so a `read_committed` reader sees both or none, whatever is killed. After
+//! anything but a clean commit the checkpoint is read back from Kafka before anything is decided.
+//!
+//! ```text
+//! Build ─► Init ─► Read ─► Claim ─► Live ─► Live …
+//!   ▲       │fatal   ▲                │fault
+//!   │◄──────┘        └──── Abort ◄────┤ abortable
+//!   │◄────────────────────────────────┤ fatal
+//!   │◄── ours ── Fenced ◄─────────────┘ fenced ── another's ──► Ended(Disowned)
+//! ```
+//! Knows no HTTP. It runs on one thread and may block; it never gives up, and stops only when asked to, or when
+//! another process owns its checkpoint.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::info;
+
+use crate::envelope::Outgoing;
+use crate::journal::{Assignment, Position, ReadError, ReadLimit, Source, Stored};
+use crate::kafka::{Broker, Cause, Checkpoint, Class, Fault};
+use crate::metrics::Metrics;
+use crate::shutdown::Stop;
+
+mod narrow;
+pub mod prepare;
+pub mod status;
+mod trouble;
+
+use narrow::Narrow;
+use prepare::{Batch, Prepare};
+use status::Status;
+
+/// How long a read of the journal waits before it looks whether it should stop.
+const READ_WAIT: Duration = Duration::from_millis(200);
+/// Well inside the shortest expiry of a group's offsets in use.
+const RECOMMIT_AFTER_MS: i64 = 3_600_000;
+/// Records of one batch in memory, beside `batch_max`.
+const BATCH_BYTES_MAX: usize = 16 << 20;
+
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub batch_max: usize,
+    pub batch_wait: Duration,
+    pub retry_min: Duration,
+    pub retry_max: Duration,
+}
+
+/// Wall-clock time; a seam, so that tests own it.
+pub trait Clock: Send {
+    /// Milliseconds since 1970.
+    fn now_ms(&self) -> i64;
+    fn sleep(&self, time: Duration);
+}
+
+/// How a relay came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    Stopped,
+    /// Another process owns this journal's checkpoint.
+    Disowned,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Build,
+    Init,
+    Read,
+    Claim,
+    Live,
+    Abort,
+    Fenced,
+    Ended(Ended),
+}
+
+pub struct Relay<S, B> {
+    source: S,
+    broker: B,
+    prepare: Prepare,
+    limits: Limits,
+    clock: Box<dyn Clock>,
+    stop: Arc<Stop>,
+    status: Arc<Status>,
+    metrics: Arc<Metrics>,
+    /// The next position to publish, for each partition that is ours.
+    next: BTreeMap<i32, Position>,
+    cluster_id: Option<String>,
+    claimed: Claimed,
+    backoff: Duration,
+    committed_ms: i64,
+    complained_ms: i64,
+    /// Why the producer is dropped, from then until there is a new one.
+    rebuild_cause: Option<Cause>,
+    narrow: Narrow,
+}
+
+/// Whether this process has put its name on the checkpoint. Before that any owner is fine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claimed {
+    NotYet,
+    Yes,
+}
+
+impl<S: Source, B: Broker> Relay<S, B> {
+    #[expect(clippy::too_many_arguments, reason = "the composition root hands over every part once")]
+    pub fn new(
+        source: S,
+        broker: B,
+        prepare: Prepare,
+        limits: Limits,
+        clock: Box<dyn Clock>,
+        stop: Arc<Stop>,
+        status: Arc<Status>,
+        metrics: Arc<Metrics>,
+    ) -> Relay<S, B> {
+        let backoff = limits.retry_min;
+        Relay {
+            source,
+            broker,
+            prepare,
+            limits,
+            clock,
+            stop,
+            status,
+            metrics,
+            next: BTreeMap::new(),
+            cluster_id: None,
+            claimed: Claimed::NotYet,
+            backoff,
+            committed_ms: 0,
+            complained_ms: 0,
+            rebuild_cause: None,
+            narrow: Narrow::default(),
+        }
+    }
+
+    /// Works until it is stopped, or disowned.
+    pub fn run(mut self) -> Ended {
+        let mut state = State::Build;
+        loop {
+            state = match state {
+                State::Build => self.build(),
+                State::Init => self.init(),
+                State::Read => self.read_checkpoints(),
+                State::Claim => self.claim(),
+                State::Live => self.live(),
+                State::Abort => self.abort(),
+                State::Fenced => self.fenced(),
+                State::Ended(ended) => return ended,
+            }
+        }
+    }
+
+    fn build(&mut self) -> State {
+        match self.broker.build() {
+            Ok(()) => {
+                if let Some(cause) = self.rebuild_cause.take() {
+                    self.metrics.producer_rebuilt(cause.as_str());
+                }
+                State::Init
+            }
+            Err(fault) => self.again(&fault, State::Build),
+        }
+    }
+
+    fn init(&mut self) -> State {
+        match self.broker.init() {
+            Ok(()) => State::Read,
+            Err(fault) if fault.class == Class::Retriable => self.again(&fault, State::Init),
+            Err(fault) => self.rebuild(&fault),
+        }
+    }
+
+    /// Init has resolved the predecessor's open transaction, so what is read now is the last word.
+    fn read_checkpoints(&mut self) -> State {
+        for assignment in self.source.assignments() {
+            match assignment {
+                Assignment::Assigned(partition) => self.next.insert(partition, Position { partition, offset: 0 }),
+                Assignment::Revoked(partition) => self.next.remove(&partition),
+            };
+        }
+        self.cluster_id = self.broker.cluster_id();
+        let partitions: Vec<i32> = self.next.keys().copied().collect();
+        for partition in partitions {
+            let found = match self.checkpoint_of(partition) {
+                Ok(found) => found,
+                Err(fault) => return self.again(&fault, State::Read),
+            };
+            if self.is_anothers(found.as_ref()) {
+                return self.disowned();
+            }
+            match self.source.resume(partition, found.as_ref()) {
+                Ok(position) => self.next.insert(partition, position),
+                Err(read_error) => return self.unreadable(&read_error, State::Read),
+            };
+        }
+        match self.claimed {
+            Claimed::NotYet => State::Claim,
+            Claimed::Yes => State::Live,
+        }
+    }
+
+    fn checkpoint_of(&mut self, partition: i32) -> Result<Option<Checkpoint>, Fault> {
+        let (topic, at) = self.source.checkpoint_at(partition);
+        self.broker.committed(&topic, at)
+    }
+
+    fn is_anothers(&self, found: Option<&Checkpoint>) -> bool {
+        let (Some(owner), Some(found)) = (self.source.owner(), found) else { return false };
+        self.claimed == Claimed::Yes && found.metadata != owner
+    }
+
+    /// Puts our name on the checkpoint, without moving it. Also keeps it from expiring in a quiet week.
+    fn claim(&mut self) -> State {
+        let positions: Vec<Position> = self.next.values().copied().collect();
+        if self.source.owner().is_some()
+            && let Err(fault) = self.transact(&[], &positions)
+        {
+            return self.failed(&fault);
+        }
+        if self.claimed == Claimed::NotYet {
+            info!("the checkpoint is ours; publishing");
+        }
+        self.claimed = Claimed::Yes;
+        self.advanced(&positions);
+        State::Live
+    }
+
+    fn live(&mut self) -> State {
+        let batch = match self.gather() {
+            Ok(batch) => batch,
+            Err(read_error) => return self.unreadable(&read_error, State::Read),
+        };
+        if self.stop.is_overdue() {
+            return State::Ended(Ended::Stopped);
+        }
+        if batch.is_empty() { self.idle() } else { self.publish(&batch) }
+    }
+
+    fn idle(&self) -> State {
+        if self.stop.is_requested() {
+            return State::Ended(Ended::Stopped);
+        }
+        let quiet_ms = self.clock.now_ms().saturating_sub(self.committed_ms);
+        if quiet_ms >= RECOMMIT_AFTER_MS { State::Claim } else { State::Live }
+    }
+
+    /// What has gathered, up to the maximum. A lone record goes at once; while more is arriving, a moment is given.
+    fn gather(&mut self) -> Result<Vec<Stored>, ReadError> {
+        let limit = ReadLimit { records_max: self.narrow.batch_max(&self.next, self.limits.batch_max), bytes_max: BATCH_BYTES_MAX };
+        let mut batch = Vec::new();
+        self.source.read(limit, READ_WAIT, &mut batch)?;
+        let until_ms = self.clock.now_ms() + self.limits.batch_wait.as_millis() as i64;
+        let mut before = 1;
+        while batch.len() > before && self.clock.now_ms() < until_ms {
+            before = batch.len();
+            let bytes: usize = batch.iter().map(|stored| stored.bytes.len()).sum();
+            let (records_max, bytes_max) = (limit.records_max.saturating_sub(before), limit.bytes_max.saturating_sub(bytes));
+            if records_max == 0 || bytes_max == 0 {
+                break;
+            }
+            self.source.read(ReadLimit { records_max, bytes_max }, Duration::from_millis(1), &mut batch)?;
+        }
+        Ok(batch)
+    }
+
+    fn publish(&mut self, batch: &[Stored]) -> State {
+        let started_ms = self.clock.now_ms();
+        let prepared = self.prepare.batch(batch, |position| self.narrow.is_too_large(position));
+        let mut next = BTreeMap::new();
+        for Stored { position: Position { partition, offset }, .. } in batch {
+            next.insert(*partition, Position { partition: *partition, offset: offset + 1 });
+        }
+        let positions: Vec<Position> = next.into_values().collect();
+        match self.transact(&prepared.records, &positions) {
+            Ok(()) => {
+                self.advanced(&positions);
+                self.narrow.committed(&self.next);
+                self.count(&prepared, started_ms);
+                State::Live
+            }
+            Err(fault) => {
+                self.narrow.failed(batch, &fault);
+                self.failed(&fault)
+            }
+        }
+    }
+
+    /// One transaction: all of the records and the checkpoints, or nothing.
+    fn transact(&mut self, records: &[Outgoing], positions: &[Position]) -> Result<(), Fault> {
+        let checkpoints: Vec<Checkpoint> = positions.iter().map(|position| self.source.checkpoint(*position)).collect();
+        self.broker.begin()?;
+        self.broker.publish(records)?;
+        self.insist(|broker| broker.send_offsets(&checkpoints))?;
+        self.insist(Broker::commit)
+    }
+
+    /// A retriable failure inside a transaction: the same call again, since only it can tell how the first one ended.
+    fn insist(&mut self, mut call: impl FnMut(&mut B) -> Result<(), Fault>) -> Result<(), Fault> {
+        loop {
+            match call(&mut self.broker) {
+                Err(fault) if fault.class == Class::Retriable && !self.stop.is_overdue() => {
+                    self.blocked(&fault);
+                    self.clock.sleep(self.limits.retry_min);
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    /// Kafka has everything before these positions.
+    fn advanced(&mut self, positions: &[Position]) {
+        let cluster_id = self.cluster_id.clone().unwrap_or_default();
+        for position in positions {
+            self.next.insert(position.partition, *position);
+            self.source.advance(*position, &cluster_id);
+        }
+        self.committed_ms = self.clock.now_ms();
+        self.backoff = self.limits.retry_min;
+        self.metrics.relay_flows();
+        self.status.flows();
+    }
+
+    fn count(&self, prepared: &Batch, started_ms: i64) {
+        self.metrics.transaction_committed(between(started_ms, self.committed_ms));
+        for outcome in &prepared.outcomes {
+            outcome.count(&self.metrics, self.committed_ms);
+        }
+    }
+}
+
+fn between(started_ms: i64, ended_ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ended_ms - started_ms).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests;
