@@ -17,3 +17,5 @@ pub mod envelope;
 pub mod kafka;
 pub mod journal;
 pub mod relay;
+pub mod ingress;
+pub mod server;
