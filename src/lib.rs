@@ -19,3 +19,6 @@ pub mod journal;
 pub mod relay;
 pub mod ingress;
 pub mod server;
+pub mod settings;
+pub mod app;
+pub mod cli;

@@ -1,0 +1,391 @@
+//! The sections of the settings, a function each, in the order of the contract.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tracing::Level;
+
+use crate::envelope::Mode;
+use crate::journal::disk;
+use crate::kafka::topics::Spec;
+use crate::kafka::{self, RESERVED_PROPERTIES, SECRET_PROPERTIES, producer};
+use crate::providers::{Carry, PayloadRule, Rules};
+use crate::relay::{self, prepare};
+use crate::routing::{Ids, Routes, Target, Topics};
+use crate::server;
+use crate::table::{Flag, Table};
+use crate::telemetry::Format;
+
+const HOUR_MS: u64 = 3_600_000;
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+/// A record's head and Kafka headers, beside its value.
+const RECORD_OVERHEAD_BYTES: u64 = 64 * KIB;
+
+pub struct ServerSettings {
+    pub listen: SocketAddr,
+    pub admin_listen: SocketAddr,
+    pub limits: server::Limits,
+    pub accept_deadline: Duration,
+    pub drain_settle: Duration,
+}
+
+pub struct JournalSettings {
+    pub dir: PathBuf,
+    pub window_ms: u64,
+    pub segment_bytes: u64,
+    pub size_max: u64,
+    pub free_min: u64,
+}
+
+pub struct KafkaSettings {
+    pub brokers: Vec<String>,
+    pub prefix: String,
+    pub transaction_timeout_ms: u64,
+    pub checkpoint_topic: String,
+    pub message_bytes_max: u64,
+    pub properties: Vec<(String, String)>,
+    pub create: Vec<Spec>,
+}
+
+pub struct LogSettings {
+    pub format: Format,
+    pub level: Level,
+}
+
+impl JournalSettings {
+    pub fn options(&self, checkpoint_topic: &str) -> disk::Options {
+        disk::Options {
+            dir: self.dir.clone(),
+            window_ms: self.window_ms,
+            segment_bytes: self.segment_bytes,
+            size_max: self.size_max,
+            free_min: self.free_min,
+            checkpoint_topic: checkpoint_topic.to_owned(),
+        }
+    }
+}
+
+impl KafkaSettings {
+    /// `id` names the one producer and group of this journal.
+    pub fn options(&self, id: &str) -> kafka::Options {
+        kafka::Options {
+            brokers: self.brokers.clone(),
+            prefix: self.prefix.clone(),
+            transactional_id: format!("{}-{id}", self.prefix),
+            transaction_timeout_ms: self.transaction_timeout_ms,
+            message_bytes_max: self.message_bytes_max,
+            properties: self.properties.clone(),
+            create: self.create.clone(),
+        }
+    }
+}
+
+pub fn server(root: &mut Table) -> ServerSettings {
+    let mut table = root.table("server");
+    for key in ["tls_cert_file", "tls_key_file"] {
+        if !table.text(key, "").is_empty() {
+            table.mistake(key, "is not available in this version; end TLS in front of waitbridge");
+        }
+    }
+    let listen = address(&mut table, "listen", "0.0.0.0:8080");
+    let admin_listen = address(&mut table, "admin_listen", "127.0.0.1:9464");
+    let body_bytes_max = table.bytes("body_max", KIB..=3 * MIB, "512KiB");
+    let settings = ServerSettings {
+        listen,
+        admin_listen,
+        accept_deadline: duration(&mut table, "accept_deadline", 100..=HOUR_MS, "8s"),
+        drain_settle: duration(&mut table, "drain_settle", 0..=HOUR_MS, "5s"),
+        limits: server::Limits {
+            workers: table.whole("workers", 0..=1024, 0) as usize,
+            connections_max: table.whole("connections_max", 1..=1_000_000, 10_000) as usize,
+            body_bytes_max: body_bytes_max as usize,
+            bodies_in_flight_bytes_max: table.bytes("bodies_in_flight_max", MIB..=64 * GIB, "64MiB") as usize,
+            header_timeout: duration(&mut table, "header_timeout", 100..=HOUR_MS, "5s"),
+            body_timeout: duration(&mut table, "body_timeout", 100..=HOUR_MS, "10s"),
+            drain_deadline: duration(&mut table, "drain_deadline", 1000..=HOUR_MS, "20s"),
+            trusted_proxies: networks(&mut table, "trusted_proxies"),
+        },
+    };
+    if settings.limits.bodies_in_flight_bytes_max < settings.limits.body_bytes_max {
+        table.mistake("bodies_in_flight_max", "must not be less than body_max");
+    }
+    table.finish();
+    settings
+}
+
+pub fn journal(root: &mut Table, server: &ServerSettings) -> JournalSettings {
+    let mut table = root.table("journal");
+    if table.choice("kind", &[("disk", "disk"), ("kafka", "kafka")], "disk") == "kafka" {
+        table.mistake("kind", "\"kafka\" is not available in this version; use \"disk\"");
+    }
+    kafka_journal(&mut table);
+    let settings = JournalSettings {
+        dir: PathBuf::from(table.text("dir", "/var/lib/waitbridge")),
+        window_ms: table.duration_ms("window", 1000..=90 * 24 * HOUR_MS, "72h"),
+        segment_bytes: table.bytes("segment", disk::SEGMENT_BYTES_MIN..=4 * GIB, "64MiB"),
+        size_max: table.bytes("size_max", 4 * MIB..=64 * 1024 * GIB, "10GiB"),
+        free_min: table.bytes("free_min", 0..=1024 * GIB, "256MiB"),
+    };
+    let record_bytes_max = server.limits.body_bytes_max as u64 + RECORD_OVERHEAD_BYTES;
+    if settings.segment_bytes < record_bytes_max {
+        table.mistake("segment", "must hold the largest delivery: server.body_max and 64KiB more");
+    }
+    if settings.size_max < 3 * settings.segment_bytes {
+        table.mistake("size_max", "must be at least three segments: one in use, one made ahead, one to be freed");
+    }
+    table.finish();
+    settings
+}
+
+/// `publishing`: what the topics are called and how large a record's value may be.
+pub fn kafka(root: &mut Table, publishing: &prepare::Settings) -> KafkaSettings {
+    let mut table = root.table("kafka");
+    let timeout = table.text("transaction_timeout", "");
+    let timeout_ms = if timeout.is_empty() { 60_000 } else { table.duration_ms("transaction_timeout", 2000..=900_000, "60s") };
+    let checkpoint_topic = topic(&mut table, "checkpoint_topic", "waitbridge.checkpoint.v1");
+    let create = table.flag("create_topics", Flag::Off);
+    let replication = table.whole("replication", 1..=32, 3) as i32;
+    let brokers = table.list("brokers", &["localhost:9092"]);
+    if brokers.is_empty() {
+        table.mistake("brokers", "must name at least one broker as \"host:port\"");
+    }
+    let settings = KafkaSettings {
+        brokers,
+        prefix: name(&mut table, "prefix", "waitbridge"),
+        transaction_timeout_ms: timeout_ms,
+        message_bytes_max: publishing.value_bytes_max as u64 + RECORD_OVERHEAD_BYTES,
+        properties: properties(&mut table),
+        create: if create { specs(&publishing.topics, &checkpoint_topic, replication) } else { Vec::new() },
+        checkpoint_topic,
+    };
+    if let Err(why) = producer::check(&settings.options("check")) {
+        table.mistake("properties", why);
+    }
+    table.finish();
+    settings
+}
+
+/// What librdkafka is handed: as given, and from files.
+fn properties(table: &mut Table) -> Vec<(String, String)> {
+    let mut given = table.table("properties");
+    let mut all = given.rest();
+    for (key, _) in all.iter().filter(|(key, _)| SECRET_PROPERTIES.contains(&key.as_str())) {
+        given.mistake(key, "is a secret: put it into a file, and name that under [kafka.property_files]");
+    }
+    let mut from_files = table.table("property_files");
+    for (key, path) in from_files.rest() {
+        if let Some(secret) = from_files.secret_file(&key, &path) {
+            match String::from_utf8(secret) {
+                Ok(text) => all.push((key, text)),
+                Err(_) => from_files.mistake(&key, "the file must hold text"),
+            }
+        }
+    }
+    for (key, _) in &all {
+        if RESERVED_PROPERTIES.contains(&key.as_str()) {
+            given.mistake(key, "may not be set: waitbridge sets it, or its promises depend on it; leave it out");
+        }
+    }
+    all
+}
+
+fn specs(topics: &Topics, checkpoint_topic: &str, replication: i32) -> Vec<Spec> {
+    let day_ms = 24 * HOUR_MS;
+    let spec = |name: &str, partitions, days| Spec { name: name.to_owned(), partitions, replication, retention_ms: days * day_ms };
+    vec![spec(&topics.person, 12, 7), spec(&topics.location, 12, 7), spec(&topics.dead_letter, 1, 14), spec(checkpoint_topic, 1, 7)]
+}
+
+pub fn relay(root: &mut Table) -> (relay::Limits, prepare::Settings) {
+    let topics = topics(root);
+    let mut table = root.table("relay");
+    let limits = relay::Limits {
+        batch_max: table.whole("batch_max", 1..=100_000, 1000) as usize,
+        batch_wait: duration(&mut table, "batch_wait", 0..=10_000, "5ms"),
+        retry_min: duration(&mut table, "retry_min", 10..=60_000, "200ms"),
+        retry_max: duration(&mut table, "retry_max", 10..=HOUR_MS, "30s"),
+    };
+    if limits.retry_max < limits.retry_min {
+        table.mistake("retry_max", "must not be less than retry_min");
+    }
+    let value_bytes_max = table.bytes("value_max", 10 * KIB..=16 * MIB, "900KB");
+    let json_depth_max = table.whole("json_depth_max", 2..=120, 64) as usize;
+    let expired_after_ms = table.duration_ms("expired_after", 0..=3650 * 24 * HOUR_MS, "72h");
+    memory(&mut table);
+    table.finish();
+    let privacy = privacy(root);
+    let settings = prepare::Settings {
+        rules: Rules { json_depth_max, ..privacy.rules },
+        ids: privacy.ids,
+        dead_letter_bodies: privacy.dead_letter_bodies,
+        topics,
+        routes: routes(root),
+        value_bytes_max: value_bytes_max as usize,
+        expired_after_ms: Some(expired_after_ms as i64).filter(|ms| *ms > 0),
+        mode: mode(root),
+    };
+    (limits, settings)
+}
+
+/// The keys of the kafka journal: checked, so that a settings file can hold them beside kind = "disk".
+fn kafka_journal(table: &mut Table) {
+    topic(table, "raw_topic", "waitbridge.raw.v1");
+    name(table, "group", "waitbridge");
+    table.duration_ms("delivery_timeout", 1000..=HOUR_MS, "60s");
+    table.flag("unsafe_replication", Flag::Off);
+}
+
+/// The bounds of what the relay remembers: checked here, heeded once it remembers.
+fn memory(table: &mut Table) {
+    table.whole("memory_max", 1000..=1_000_000_000, 2_000_000);
+    table.duration_ms("body_repeat_window", 0..=90 * 24 * HOUR_MS, "15m");
+    table.duration_ms("endpoint_repeat_window", 0..=90 * 24 * HOUR_MS, "10m");
+    table.duration_ms("endpoint_unknown_wait", 0..=HOUR_MS, "60s");
+}
+
+struct Privacy {
+    rules: Rules,
+    ids: Ids,
+    dead_letter_bodies: Carry,
+}
+
+fn privacy(root: &mut Table) -> Privacy {
+    let mut table = root.table("privacy");
+    let payload_words = [("none", PayloadRule::None), ("redacted", PayloadRule::Redacted), ("full", PayloadRule::Full)];
+    let payload = table.choice("payload", &payload_words, PayloadRule::Redacted);
+    let notes = carry(&mut table, "notes", Flag::Off);
+    let message_bodies = carry(&mut table, "message_bodies", Flag::Off);
+    let dead_letter_bodies = carry(&mut table, "dead_letter_bodies", Flag::On);
+    let hides_ids = table.choice("ids", &[("plain", false), ("hmac", true)], false);
+    let key_file = table.text("id_key_file", "");
+    let ids = if hides_ids { hidden_ids(&table, &key_file) } else { Ids::Plain };
+    table.finish();
+    // A payload would show the very ids that are to be hidden.
+    let payload = if hides_ids { PayloadRule::None } else { payload };
+    Privacy { rules: Rules { payload, notes, message_bodies, json_depth_max: 0 }, ids, dead_letter_bodies }
+}
+
+fn hidden_ids(table: &Table, key_file: &str) -> Ids {
+    if key_file.is_empty() {
+        table.mistake("id_key_file", "is required by ids = \"hmac\": a file with the key, at least 16 bytes");
+        return Ids::Plain;
+    }
+    match table.secret_file("id_key_file", key_file) {
+        Some(key) if key.len() >= 16 => Ids::hmac(&key),
+        Some(_) => {
+            table.mistake("id_key_file", "the key must have at least 16 bytes");
+            Ids::Plain
+        }
+        None => Ids::Plain,
+    }
+}
+
+fn carry(table: &mut Table, key: &str, default: Flag) -> Carry {
+    if table.flag(key, default) { Carry::On } else { Carry::Off }
+}
+
+fn routes(root: &mut Table) -> Routes {
+    let mut table = root.table("routes");
+    let routes = Routes {
+        person: targets(&mut table, "person", &["person"]),
+        visit: targets(&mut table, "visit", &["person"]),
+        message: targets(&mut table, "message", &["person"]),
+        block: targets(&mut table, "block", &["location"]),
+        location: targets(&mut table, "location", &["location"]),
+    };
+    for (key, targets) in [("block", &routes.block), ("location", &routes.location)] {
+        if targets != &[Target::Location] {
+            table.mistake(key, "may only go to \"location\": it names no person");
+        }
+    }
+    table.finish();
+    routes
+}
+
+fn targets(table: &mut Table, key: &str, default: &[&str]) -> Vec<Target> {
+    let parse = |word: &str| match word {
+        "person" => Some(Target::Person),
+        "location" => Some(Target::Location),
+        _ => None,
+    };
+    let targets = table.parsed_list(key, default, "\"person\" or \"location\"", parse);
+    let distinct = targets.first() != targets.get(1);
+    if targets.is_empty() || targets.len() > 2 || !distinct {
+        table.mistake(key, "must name one or both of \"person\" and \"location\", each once");
+    }
+    targets
+}
+
+fn mode(root: &mut Table) -> Mode {
+    let mut table = root.table("envelope");
+    let mode = table.choice("mode", &[("binary", Mode::Binary), ("structured", Mode::Structured)], Mode::Binary);
+    table.finish();
+    mode
+}
+
+pub fn log(root: &mut Table) -> LogSettings {
+    let mut table = root.table("log");
+    let format = table.choice("format", &[("json", Format::Json), ("text", Format::Text)], Format::Json);
+    let levels = [("error", Level::ERROR), ("warn", Level::WARN), ("info", Level::INFO), ("debug", Level::DEBUG), ("trace", Level::TRACE)];
+    let level = table.choice("level", &levels, Level::INFO);
+    table.finish();
+    LogSettings { format, level }
+}
+
+fn topics(root: &mut Table) -> Topics {
+    let mut table = root.table("topics");
+    let topics = Topics {
+        person: topic(&mut table, "person", "waitlist.person.v1").into(),
+        location: topic(&mut table, "location", "waitlist.location.v1").into(),
+        dead_letter: topic(&mut table, "dead_letter", "waitlist.deadletter.v1").into(),
+    };
+    let names = BTreeSet::from([&topics.person, &topics.location, &topics.dead_letter]);
+    if names.len() < 3 {
+        table.mistake("dead_letter", "the three topics must have three names");
+    }
+    table.finish();
+    topics
+}
+
+/// Kafka's own rule for names.
+fn topic(table: &mut Table, key: &str, default: &str) -> String {
+    let text = table.text(key, default);
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if text.is_empty() || text.len() > 249 || !text.chars().all(allowed) || text.chars().all(|c| c == '.') {
+        table.mistake(key, "must be a topic's name: 1 to 249 of A-Z a-z 0-9 . _ -");
+    }
+    text
+}
+
+fn name(table: &mut Table, key: &str, default: &str) -> String {
+    let text = table.text(key, default);
+    if text.is_empty() || text.len() > 100 || !text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')) {
+        table.mistake(key, "must be 1 to 100 of A-Z a-z 0-9 . _ -");
+    }
+    text
+}
+
+fn address(table: &mut Table, key: &str, default: &str) -> SocketAddr {
+    let parsed = table.text(key, default).parse();
+    parsed.unwrap_or_else(|_| {
+        table.mistake(key, format!("must be an address and a port, such as \"{default}\""));
+        default.parse().expect("defaults are well formed")
+    })
+}
+
+fn networks(table: &mut Table, key: &str) -> Vec<IpNet> {
+    table.parsed_list(key, &[], "a network such as \"10.0.0.0/8\", or an address", network)
+}
+
+/// A network in CIDR form, or one address.
+pub fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse().ok().map(|address: std::net::IpAddr| IpNet::from(address)))
+}
+
+fn duration(table: &mut Table, key: &str, allowed: std::ops::RangeInclusive<u64>, default: &str) -> Duration {
+    Duration::from_millis(table.duration_ms(key, allowed, default))
+}
