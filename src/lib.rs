@@ -7,18 +7,23 @@
 pub mod delivery;
 pub mod event;
 pub mod timestamp;
-pub mod table;
-pub mod metrics;
-pub mod shutdown;
-pub mod telemetry;
+
+pub mod ingress;
 pub mod providers;
-pub mod routing;
+pub mod server;
+
+pub mod journal;
+
 pub mod envelope;
 pub mod kafka;
-pub mod journal;
 pub mod relay;
-pub mod ingress;
-pub mod server;
-pub mod settings;
+pub mod routing;
+
 pub mod app;
 pub mod cli;
+pub mod settings;
+
+pub mod metrics;
+pub mod shutdown;
+pub mod table;
+pub mod telemetry;

@@ -1,0 +1,66 @@
+//! The topics read by other people's code: kcat, and the CloudEvents SDK for Python on what kcat prints.
+//! Nothing of ours, not even our Kafka client, stands between the broker and what these return.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::kafka::cache;
+use crate::reader::Record;
+
+/// A record as `kcat -J` prints it: header names and values in turn.
+#[derive(Deserialize)]
+struct KcatRecord {
+    topic: String,
+    partition: i32,
+    offset: i64,
+    key: Option<String>,
+    #[serde(default)]
+    headers: Vec<String>,
+    payload: Option<String>,
+}
+
+/// All committed records of a topic, one JSON object a line.
+pub fn kcat(bootstrap: &str, topic: &str) -> String {
+    let mut kcat = Command::new("kcat");
+    kcat.args(["-C", "-J", "-e", "-q", "-o", "beginning", "-X", "isolation.level=read_committed", "-b", bootstrap, "-t", topic]);
+    output(&mut kcat, "")
+}
+
+/// The same, parsed.
+pub fn kcat_records(bootstrap: &str, topic: &str) -> Vec<Record> {
+    kcat(bootstrap, topic).lines().map(|line| serde_json::from_str(line).expect("kcat's JSON")).map(KcatRecord::into_record).collect()
+}
+
+/// What the CloudEvents SDK makes of lines of [`kcat`]: the attributes of each event, the record's key as its
+/// `partitionkey`, and its `data`. Fails if it refuses one.
+pub fn cloudevents(kcat_lines: &str) -> Vec<Value> {
+    let mut python = Command::new(cache().join("cloudevents-2.2.0/bin/python"));
+    python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/read_cloudevents.py"));
+    output(&mut python, kcat_lines).lines().map(|line| serde_json::from_str(line).expect("the script's JSON")).collect()
+}
+
+impl KcatRecord {
+    fn into_record(self) -> Record {
+        let headers = self.headers.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
+        let KcatRecord { topic, partition, offset, key, payload, .. } = self;
+        Record { topic, partition, offset, key, headers, value: payload.map(String::into_bytes) }
+    }
+}
+
+/// Runs to the end. The input is written aside, so that a full pipe stops nobody.
+fn output(command: &mut Command, input: &str) -> String {
+    let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = spawned.unwrap_or_else(|error| panic!("{command:?}: {error}; run tests/prepare once"));
+    let mut stdin = child.stdin.take().expect("piped");
+    let output = thread::scope(|scope| {
+        scope.spawn(move || stdin.write_all(input.as_bytes()));
+        child.wait_with_output().expect("its output")
+    });
+    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}

@@ -1,0 +1,194 @@
+//! How a process starts and ends: locks, owners, signals, settings.
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::bridge::{Home, TOKEN, server};
+use crate::http::{Connection, once, request};
+use crate::kafka::{self, Kafka};
+use crate::reader::Reader;
+
+const WITHIN: Duration = Duration::from_secs(10);
+const BODY: &[u8] = br#"{"type":"AddPerson","data":{"PersonId":1,"Fields":{"Serial":"1"},"Waitlists":[]}}"#;
+
+fn accept(address: std::net::SocketAddr) -> String {
+    let answer = once(address, &request("POST", &format!("/webhooks/sunshine/{TOKEN}"), &[], BODY));
+    assert_eq!(answer.status, 200);
+    answer.accept_id()
+}
+
+#[test]
+fn a_broken_settings_file_ends_with_2_and_lists_every_mistake() {
+    let topics = kafka::shared().new_topics(1);
+    let home = Home::new("x:1", &topics, &server("lisetn = \"1\"\nbody_timeout = \"10\"\nconnections_max = 0"));
+    let (code, said) = home.try_start().err().expect("it does not start");
+    assert_eq!(code, 2);
+    for wrong in ["server.lisetn", "did you mean listen?", "server.body_timeout", "server.connections_max", "waitbridge.toml"] {
+        assert!(said.contains(wrong), "{wrong} in\n{said}");
+    }
+}
+
+#[test]
+fn a_journal_in_use_ends_with_4_and_names_the_process() {
+    let kafka = kafka::shared();
+    let home = Home::new(kafka.bootstrap(), &kafka.new_topics(1), "");
+    let first = home.start();
+    let (code, said) = home.try_start().err().expect("the second does not start");
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains(&first.pid().to_string()), "{said}");
+}
+
+#[test]
+fn of_two_copies_of_a_journal_one_ends_with_4_and_does_not_start_again() {
+    let kafka = kafka::shared();
+    let topics = kafka.new_topics(1);
+    let original = Home::new(kafka.bootstrap(), &topics, "");
+    let first = original.start();
+    accept(first.public);
+    first.wait_until("delivered", Duration::from_secs(30), |bridge| bridge.metric("waitbridge_journal_undelivered_records") == 0.0);
+    assert_eq!(first.terminate(), 0);
+
+    let copy = Home::new(kafka.bootstrap(), &topics, "");
+    copy_folder(&original.path("journal"), &copy.path("journal"));
+    let mut first = original.start();
+    accept(first.public);
+    first.wait_until("the first publishes", Duration::from_secs(30), |bridge| {
+        bridge.metric("waitbridge_journal_undelivered_records") == 0.0
+    });
+    let second = copy.start();
+    accept(second.public);
+    second.wait_until("the second publishes", Duration::from_secs(30), |bridge| {
+        bridge.metric("waitbridge_journal_undelivered_records") == 0.0
+    });
+    accept(first.public);
+    assert_eq!(first.wait(Duration::from_secs(60)), 4, "{}", first.said());
+    let (code, said) = original.try_start().err().expect("a marked folder is not opened");
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("journal drain"), "{said}");
+    let read = Reader::new(kafka.bootstrap(), &[&topics.person]).read_to_end();
+    assert_eq!(read.len(), 3, "what the two published before: nothing twice");
+}
+
+#[test]
+fn sigterm_answers_what_is_in_flight_and_ends_with_0() {
+    let kafka = kafka::shared();
+    let home = Home::new(kafka.bootstrap(), &kafka.new_topics(1), &server("drain_deadline = \"10s\""));
+    let mut bridge = home.start();
+    let idle = Connection::open(bridge.public).unwrap();
+    let mut slow = Connection::open(bridge.public).unwrap();
+    let whole = request("POST", &format!("/webhooks/sunshine/{TOKEN}"), &[], BODY);
+    let (head, tail) = whole.split_at(whole.len() - 10);
+    slow.send(head).unwrap();
+    bridge.wait_until("the first bytes are in", Duration::from_secs(10), |bridge| bridge.metric("waitbridge_deliveries_in_flight") == 1.0);
+    bridge.signal("TERM");
+    bridge.wait_until("the listener is closed", Duration::from_secs(10), |bridge| Connection::open(bridge.public).is_err());
+    slow.send(tail).unwrap();
+    let answer = slow.answer().unwrap();
+    assert_eq!(answer.status, 200);
+    let ended = Instant::now();
+    assert_eq!(bridge.wait(Duration::from_secs(20)), 0);
+    assert!(ended.elapsed() < Duration::from_secs(8), "an idle connection does not hold it up");
+    drop(idle);
+    assert!(bridge.said().contains("undelivered_records"), "what is left is named");
+}
+
+#[test]
+fn a_kept_alive_connection_is_told_that_the_server_goes_and_a_hangup_ends_nothing() {
+    let kafka = kafka::shared();
+    let home = Home::new(kafka.bootstrap(), &kafka.new_topics(1), &server("drain_deadline = \"8s\""));
+    let mut bridge = home.start();
+    let mut kept = Connection::open(bridge.public).unwrap();
+    let path = format!("/webhooks/sunshine/{TOKEN}");
+    assert_eq!(kept.post(&path, &[], BODY).unwrap().status, 200);
+    bridge.signal("HUP");
+    bridge.wait_until("it says that it does not reload", WITHIN, |bridge| bridge.said().contains("SIGHUP"));
+    assert_eq!(kept.post(&path, &[], BODY).unwrap().status, 200);
+    bridge.signal("TERM");
+    bridge.wait_until("it drains", WITHIN, |bridge| bridge.metric("waitbridge_draining") == 1.0);
+    let answer = std::iter::repeat_with(|| kept.post(&path, &[], BODY).unwrap()).find(|answer| answer.status != 200).unwrap();
+    assert_eq!((answer.status, answer.code().as_str(), answer.header("retry-after")), (503, "draining", Some("10")));
+    assert!(kept.is_closed());
+    assert_eq!(bridge.wait(Duration::from_secs(20)), 0);
+}
+
+#[test]
+fn sigterm_with_kafka_away_ends_with_0_within_its_deadline_and_names_what_is_left() {
+    let mut kafka = Kafka::start(&[]);
+    let topics = kafka.new_topics(1);
+    let home = Home::new(kafka.bootstrap(), &topics, &server("drain_deadline = \"3s\""));
+    let bridge = home.start();
+    accept(bridge.public);
+    bridge.wait_until("delivered", Duration::from_secs(30), |bridge| bridge.metric("waitbridge_journal_undelivered_records") == 0.0);
+    kafka.stop();
+    let kept = accept(bridge.public);
+    let before = Instant::now();
+    assert_eq!(bridge.terminate(), 0);
+    assert!(before.elapsed() < Duration::from_secs(8), "{:?}", before.elapsed());
+
+    kafka.start_again();
+    let again = home.start();
+    let read = Reader::new(kafka.bootstrap(), &[&topics.person]).read_until(2, Duration::from_secs(60));
+    assert_eq!(read[1].header("ce_acceptid"), Some(kept.as_str()));
+    assert_eq!(again.terminate(), 0);
+}
+
+#[test]
+fn a_topic_that_is_missing_is_named_and_heals_without_a_restart() {
+    let kafka = kafka::shared();
+    let topics = kafka.new_topics(1);
+    kafka.delete_topic(&topics.person);
+    let bridge = Home::new(kafka.bootstrap(), &topics, "").start();
+    accept(bridge.public);
+    let series = format!("waitbridge_relay_blocked{{reason=\"unknown_topic\",topic=\"{}\"}}", topics.person);
+    bridge.wait_until("it is named", Duration::from_secs(60), |bridge| {
+        let metrics = once(bridge.admin, &request("GET", "/metrics", &[], b""));
+        String::from_utf8(metrics.body).unwrap().contains(&series)
+    });
+    let ready = once(bridge.admin, &request("GET", "/readyz", &[], b""));
+    assert_eq!(ready.status, 200, "Kafka's state is not in the status");
+    assert!(String::from_utf8(ready.body).unwrap().contains("unknown_topic"));
+    kafka.create_topic(&topics.person, 1, &[]);
+    let read = Reader::new(kafka.bootstrap(), &[&topics.person]).read_until(1, Duration::from_secs(60));
+    assert_eq!(read.len(), 1);
+}
+
+#[test]
+fn demo_runs_with_nothing_set_up_and_everything_comes_out_once() {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_waitbridge"));
+    let output = demo.args(["demo", "--duration", "3s", "--rate", "20"]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("60 deliveries were answered 200, 0 otherwise"), "{said}");
+    assert!(said.contains("0 did not come out of the broker, and 0 came out more than once"), "{said}");
+}
+
+#[test]
+fn send_delivers_signed_and_a_wrong_secret_is_refused() {
+    let kafka = kafka::shared();
+    let topics = kafka.new_topics(1);
+    let home = Home::new(kafka.bootstrap(), &topics, "");
+    let bridge = home.start();
+    fs::write(home.path("wrong"), "wrong").unwrap();
+    let url = format!("http://{}/webhooks/waitwhile", bridge.public);
+    let token_url = format!("http://{}/webhooks/sunshine/{TOKEN}", bridge.public);
+    let send = |arguments: &[&str]| Command::new(env!("CARGO_BIN_EXE_waitbridge")).arg("send").args(arguments).output().unwrap();
+    let refused = send(&["--url", &url, "--secret-file", home.path("wrong").to_str().unwrap(), "--sample", "waitwhile/visit.created"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("signature_mismatch"));
+    let sent = send(&["--url", &token_url, "--sample", "waitlistplus/AddPerson", "--count", "20", "--rate", "200"]);
+    assert_eq!(sent.status.code(), Some(0), "{}", String::from_utf8_lossy(&sent.stderr));
+    assert_eq!(Reader::new(kafka.bootstrap(), &[&topics.person]).read_until(20, Duration::from_secs(30)).len(), 20);
+}
+
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Deliveries under load, each told apart from every other, and what a reader must find of them.
+//!
+//! Each sender has persons of its own and sends their deliveries one after the other, so the order of the 200s
+//! of a person is the order in which they were accepted. What had no answer may or may not have been accepted.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use waitbridge::providers::waitwhile;
+
+use crate::bridge::{PUBLIC_URL, SECRET, TOKEN};
+use crate::http::Connection;
+
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+    senders: Vec<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Where the service listens now; it moves with each start.
+    address: Mutex<Option<SocketAddr>>,
+    accepted: Mutex<Accepted>,
+    accepted_count: AtomicU64,
+}
+
+/// What was answered 200: for each key the serial numbers with their accept ids, in order.
+#[derive(Debug, Default, Clone)]
+pub struct Accepted {
+    pub by_key: BTreeMap<String, Vec<(u64, String)>>,
+}
+
+impl Accepted {
+    pub fn count(&self) -> usize {
+        self.by_key.values().map(Vec::len).sum()
+    }
+}
+
+impl Load {
+    pub fn start(senders: u64, pause: Duration) -> Load {
+        let (stop, shared) = (Arc::new(AtomicBool::new(false)), Arc::new(Shared::default()));
+        let start = |sender| {
+            let (stop, shared) = (stop.clone(), shared.clone());
+            std::thread::spawn(move || send_until(&stop, &shared, sender, pause))
+        };
+        let senders = (0..senders).map(start).collect();
+        Load { stop, shared, senders }
+    }
+
+    pub fn aim(&self, address: Option<SocketAddr>) {
+        *self.shared.address.lock().unwrap() = address;
+    }
+
+    pub fn accepted_count(&self) -> u64 {
+        self.shared.accepted_count.load(Ordering::Relaxed)
+    }
+
+    pub fn finish(self) -> Accepted {
+        self.stop.store(true, Ordering::Relaxed);
+        for sender in self.senders {
+            sender.join().unwrap();
+        }
+        self.shared.accepted.lock().unwrap().clone()
+    }
+}
+
+fn send_until(stop: &AtomicBool, shared: &Shared, sender: u64, pause: Duration) {
+    let mut connection = None;
+    for serial in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let delivery = delivery(sender, serial);
+        let answered = post(&mut connection, shared, &delivery);
+        if let Some(accept_id) = answered {
+            let mut accepted = shared.accepted.lock().unwrap();
+            accepted.by_key.entry(delivery.key).or_default().push((serial, accept_id));
+            shared.accepted_count.fetch_add(1, Ordering::Relaxed);
+        } else {
+            connection = None;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(pause);
+    }
+}
+
+fn post(connection: &mut Option<Connection>, shared: &Shared, delivery: &Delivery) -> Option<String> {
+    if connection.is_none() {
+        let address = (*shared.address.lock().unwrap())?;
+        *connection = Connection::open(address).ok();
+    }
+    let headers: Vec<(&str, &str)> = delivery.signature.iter().map(|value| (waitwhile::SIGNATURE_HEADER, value.as_str())).collect();
+    let answer = connection.as_mut()?.post(&delivery.path, &headers, &delivery.body).ok()?;
+    (answer.status == 200).then(|| answer.accept_id())
+}
+
+struct Delivery {
+    path: String,
+    key: String,
+    signature: Option<String>,
+    body: Vec<u8>,
+}
+
+/// Senders take turns between the vendors.
+fn delivery(sender: u64, serial: u64) -> Delivery {
+    if sender.is_multiple_of(2) { waitlistplus_delivery(sender, serial) } else { waitwhile_delivery(sender, serial) }
+}
+
+fn waitlistplus_delivery(sender: u64, serial: u64) -> Delivery {
+    let body = serde_json::json!({"type": "UpdatePerson", "data": {
+        "PersonId": sender, "Fields": {"First Name": "Load", "Serial": serial.to_string(), "Padding": "x".repeat(1500)}, "Waitlists": []}});
+    Delivery {
+        path: format!("/webhooks/sunshine/{TOKEN}"),
+        key: format!("waitlistplus/sunshine/person/{sender}"),
+        signature: None,
+        body: body.to_string().into_bytes(),
+    }
+}
+
+fn waitwhile_delivery(sender: u64, serial: u64) -> Delivery {
+    let body = serde_json::json!({"id": format!("e{sender}-{serial}"), "type": "visit.updated", "accountId": "a", "data": {
+        "id": format!("v{sender}"), "customerId": format!("c{sender}"), "locationId": "l", "state": "WAITING",
+        "dataFields": [{"id": "Serial", "values": [serial.to_string()]}], "ticket": "x".repeat(1500)}});
+    let body = body.to_string().into_bytes();
+    Delivery {
+        path: "/webhooks/waitwhile".to_owned(),
+        key: format!("waitwhile/acme/person/c{sender}"),
+        signature: Some(waitwhile::signature(SECRET.as_bytes(), PUBLIC_URL, &body)),
+        body,
+    }
+}
+
+/// What a read_committed reader found, held against what was answered 200.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    pub accepted: usize,
+    pub read: usize,
+    pub lost: usize,
+    pub doubled: usize,
+    pub reordered: usize,
+}
+
+/// One event as read: its key, its accept id, and its serial number.
+#[derive(Debug, Clone)]
+pub struct ReadEvent {
+    pub key: String,
+    pub accept_id: String,
+    pub serial: u64,
+}
+
+impl ReadEvent {
+    pub fn of(key: &str, accept_id: &str, value: &[u8]) -> ReadEvent {
+        let data: serde_json::Value = serde_json::from_slice(value).expect("a value is JSON");
+        let serial = data["fields"]["Serial"][0].as_str().and_then(|serial| serial.parse().ok());
+        ReadEvent { key: key.to_owned(), accept_id: accept_id.to_owned(), serial: serial.expect("a serial number") }
+    }
+}
+
+pub fn judge(accepted: &Accepted, read: &[ReadEvent]) -> Verdict {
+    let mut verdict = Verdict { accepted: accepted.count(), read: read.len(), ..Verdict::default() };
+    let mut seen = HashSet::new();
+    let mut last: HashMap<&str, u64> = HashMap::new();
+    for event in read {
+        if !seen.insert(event.accept_id.as_str()) {
+            verdict.doubled += 1;
+        } else if last.insert(&event.key, event.serial).is_some_and(|before| before >= event.serial) {
+            verdict.reordered += 1;
+        }
+    }
+    let all = accepted.by_key.values().flatten();
+    verdict.lost = all.filter(|(_, accept_id)| !seen.contains(accept_id.as_str())).count();
+    verdict
+}

@@ -1,0 +1,20 @@
+//! The one integration binary: the real program, real sockets, a real Kafka.
+//!
+//! First stand the fixtures, then what is tested with them. `tests/run` prepares the machine and runs it all.
+
+mod bridge;
+mod foreign;
+mod http;
+mod kafka;
+mod load;
+mod process;
+mod reader;
+mod source;
+
+mod fixtures;
+mod kills;
+mod lives;
+mod samples;
+mod statuses;
+mod tidy;
+mod troubles;
