@@ -5,6 +5,7 @@
 //! ingress; [`Source`] is its lower half, for the relay, used from one thread. `disk` is our own log on a local
 //! disk, with one partition for ever; a log kept in Kafka fits the same seam, with partitions that come and go.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -74,6 +75,15 @@ pub struct ReadLimit {
     pub bytes_max: usize,
 }
 
+/// Records that were read before: from this offset on, before a position, and received within a window that is
+/// counted back from the record there, or from the latest receipt if none is there yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Past {
+    pub from: u64,
+    pub until: Position,
+    pub window_ms: i64,
+}
+
 #[derive(Debug, Error)]
 pub enum ReadError {
     #[error("the journal cannot be read: {0}")]
@@ -96,6 +106,9 @@ pub trait Source: Send {
 
     /// Adds the next durable records to `out`, waiting up to `wait` for the first one, never for a second.
     fn read(&mut self, limit: ReadLimit, wait: Duration, out: &mut Vec<Stored>) -> Result<(), ReadError>;
+
+    /// Tells of the past in order, in pieces. Moves nothing: `read` goes on where it was.
+    fn review(&mut self, past: Past, tell: &mut dyn FnMut(&[Stored]) -> ControlFlow<()>) -> Result<(), ReadError>;
 
     /// The checkpoint that says: everything before `next` is in Kafka.
     fn checkpoint(&self, next: Position) -> Checkpoint;

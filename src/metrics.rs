@@ -49,9 +49,13 @@ pub struct Metrics {
     journal_rollbacks: IntCounter,
     checkpoint_missing: IntCounter,
     published: IntCounterVec,
+    repeated: IntCounterVec,
+    stale: IntCounterVec,
     dead_letters: IntCounterVec,
     payloads_omitted: IntCounterVec,
     event_latency: HistogramVec,
+    memory_entries: IntGauge,
+    window_coverage: Gauge,
     transactions: IntCounterVec,
     transaction_duration: Histogram,
     blocked: IntGaugeVec,
@@ -70,13 +74,7 @@ impl Default for Metrics {
 
 impl Metrics {
     pub fn new() -> Metrics {
-        let list = List { registry: Registry::new() };
-        let build = list.gauges("build_info", "The running build; always 1.", &["version", "revision"]);
-        build.with_label_values(&[env!("CARGO_PKG_VERSION"), option_env!("WAITBRIDGE_REVISION").unwrap_or("unknown")]).set(1);
-        #[cfg(target_os = "linux")]
-        list.add(prometheus::process_collector::ProcessCollector::for_self());
-        let transactions = list.counters("relay_transactions_total", "Transactions by how they ended.", &["result"]);
-        TRANSACTION_RESULTS.iter().for_each(|result| drop(transactions.with_label_values(&[*result])));
+        let list = List::new();
         Metrics {
             deliveries: list.counters(
                 "deliveries_total",
@@ -121,10 +119,21 @@ impl Metrics {
             journal_rollbacks: list.counter("journal_rollbacks_total", "Starts on a disk older than its checkpoint in Kafka."),
             checkpoint_missing: list.counter("checkpoint_missing_total", "Times the checkpoint was absent and the local mark was used."),
             published: list.counters("events_published_total", "Events committed to a topic.", &["topic", "type"]),
+            repeated: list.counters(
+                "events_repeated_total",
+                "Deliveries that repeat what is published already, by what told so; not published again.",
+                &["vendor", "basis"],
+            ),
+            stale: list.counters("events_stale_total", "Events committed as older than what was known of their subject.", &["vendor"]),
             dead_letters: list.counters("dead_letters_total", "Deliveries committed as dead letters.", &["vendor", "reason"]),
             payloads_omitted: list.counters("payloads_omitted_total", "Events sent without payload because of their size.", &["vendor"]),
             event_latency: list.times("event_latency_seconds", "From acceptance to the commit in Kafka.", &["topic"], SLOW_SECONDS),
-            transactions,
+            memory_entries: list.gauge("memory_entries", "Entries in the memory of the journal's window."),
+            window_coverage: list.number(
+                "window_coverage_seconds",
+                "How far back the memory is complete: journal.window, less if relay.memory_max is too small for it.",
+            ),
+            transactions: list.transactions(),
             transaction_duration: list.time("relay_transaction_duration_seconds", "From begin to commit.", FAST_SECONDS),
             blocked: list.gauges("relay_blocked", "1 while the relay waits for this.", &["topic", "reason"]),
             rebuilds: list.counters("kafka_producer_rebuilds_total", "Producers dropped and built anew.", &["cause"]),
@@ -235,6 +244,19 @@ impl Metrics {
         self.event_latency.with_label_values(&[topic]).observe(latency.as_secs_f64());
     }
 
+    pub fn event_repeated(&self, vendor: &str, basis: &str) {
+        self.repeated.with_label_values(&[vendor, basis]).inc();
+    }
+
+    pub fn event_stale(&self, vendor: &str) {
+        self.stale.with_label_values(&[vendor]).inc();
+    }
+
+    pub fn memory(&self, entries: usize, coverage_ms: i64) {
+        self.memory_entries.set(entries as i64);
+        self.window_coverage.set(coverage_ms as f64 / 1000.0);
+    }
+
     pub fn dead_letter_published(&self, vendor: &str, reason: &str) {
         self.dead_letters.with_label_values(&[vendor, reason]).inc();
     }
@@ -299,6 +321,23 @@ struct List {
 }
 
 impl List {
+    /// With what moves by itself, or never.
+    fn new() -> List {
+        let list = List { registry: Registry::new() };
+        let build = list.gauges("build_info", "The running build; always 1.", &["version", "revision"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION"), option_env!("WAITBRIDGE_REVISION").unwrap_or("unknown")]).set(1);
+        #[cfg(target_os = "linux")]
+        list.add(prometheus::process_collector::ProcessCollector::for_self());
+        list
+    }
+
+    /// Both results exist from the start.
+    fn transactions(&self) -> IntCounterVec {
+        let transactions = self.counters("relay_transactions_total", "Transactions by how they ended.", &["result"]);
+        TRANSACTION_RESULTS.iter().for_each(|result| drop(transactions.with_label_values(&[*result])));
+        transactions
+    }
+
     fn opts(name: &str, help: &str) -> Opts {
         Opts::new(format!("waitbridge_{name}"), help)
     }

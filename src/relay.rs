@@ -15,6 +15,7 @@
 //! another process owns its checkpoint.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,11 +27,14 @@ use crate::kafka::{Broker, Cause, Checkpoint, Class, Fault};
 use crate::metrics::Metrics;
 use crate::shutdown::Stop;
 
+pub mod memory;
 mod narrow;
 pub mod prepare;
+mod remember;
 pub mod status;
 mod trouble;
 
+use memory::{Memory, Staged};
 use narrow::Narrow;
 use prepare::{Batch, Prepare};
 use status::Status;
@@ -48,6 +52,7 @@ pub struct Limits {
     pub batch_wait: Duration,
     pub retry_min: Duration,
     pub retry_max: Duration,
+    pub memory: memory::Limits,
 }
 
 /// Wall-clock time; a seam, so that tests own it.
@@ -81,6 +86,7 @@ pub struct Relay<S, B> {
     source: S,
     broker: B,
     prepare: Prepare,
+    memory: Memory,
     limits: Limits,
     clock: Box<dyn Clock>,
     stop: Arc<Stop>,
@@ -122,6 +128,7 @@ impl<S: Source, B: Broker> Relay<S, B> {
             source,
             broker,
             prepare,
+            memory: Memory::new(limits.memory),
             limits,
             clock,
             stop,
@@ -177,12 +184,7 @@ impl<S: Source, B: Broker> Relay<S, B> {
 
     /// Init has resolved the predecessor's open transaction, so what is read now is the last word.
     fn read_checkpoints(&mut self) -> State {
-        for assignment in self.source.assignments() {
-            match assignment {
-                Assignment::Assigned(partition) => self.next.insert(partition, Position { partition, offset: 0 }),
-                Assignment::Revoked(partition) => self.next.remove(&partition),
-            };
-        }
+        self.take_assignments();
         self.cluster_id = self.broker.cluster_id();
         let partitions: Vec<i32> = self.next.keys().copied().collect();
         for partition in partitions {
@@ -198,9 +200,23 @@ impl<S: Source, B: Broker> Relay<S, B> {
                 Err(read_error) => return self.unreadable(&read_error, State::Read),
             };
         }
-        match self.claimed {
-            Claimed::NotYet => State::Claim,
-            Claimed::Yes => State::Live,
+        match self.remember() {
+            Ok(ControlFlow::Continue(())) if self.claimed == Claimed::Yes => State::Live,
+            Ok(ControlFlow::Continue(())) => State::Claim,
+            Ok(ControlFlow::Break(())) => State::Ended(Ended::Stopped),
+            Err(read_error) => self.unreadable(&read_error, State::Read),
+        }
+    }
+
+    fn take_assignments(&mut self) {
+        for assignment in self.source.assignments() {
+            match assignment {
+                Assignment::Assigned(partition) => drop(self.next.insert(partition, Position { partition, offset: 0 })),
+                Assignment::Revoked(partition) => {
+                    self.next.remove(&partition);
+                    self.memory.forget(partition);
+                }
+            }
         }
     }
 
@@ -270,7 +286,8 @@ impl<S: Source, B: Broker> Relay<S, B> {
 
     fn publish(&mut self, batch: &[Stored]) -> State {
         let started_ms = self.clock.now_ms();
-        let prepared = self.prepare.batch(batch, |position| self.narrow.is_too_large(position));
+        let mut staged = Staged::default();
+        let prepared = self.prepare.batch(batch, &self.memory, &mut staged, |position| self.narrow.is_too_large(position));
         let mut next = BTreeMap::new();
         for Stored { position: Position { partition, offset }, .. } in batch {
             next.insert(*partition, Position { partition: *partition, offset: offset + 1 });
@@ -278,6 +295,7 @@ impl<S: Source, B: Broker> Relay<S, B> {
         let positions: Vec<Position> = next.into_values().collect();
         match self.transact(&prepared.records, &positions) {
             Ok(()) => {
+                self.memory.merge(staged, &positions);
                 self.advanced(&positions);
                 self.narrow.committed(&self.next);
                 self.count(&prepared, started_ms);
@@ -327,6 +345,7 @@ impl<S: Source, B: Broker> Relay<S, B> {
 
     fn count(&self, prepared: &Batch, started_ms: i64) {
         self.metrics.transaction_committed(between(started_ms, self.committed_ms));
+        self.metrics.memory(self.memory.entries(), self.memory.coverage_ms());
         for outcome in &prepared.outcomes {
             outcome.count(&self.metrics, self.committed_ms);
         }

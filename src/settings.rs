@@ -81,7 +81,7 @@ fn read(values: BTreeMap<String, Value>, origin: &str) -> Result<Settings, Inval
     let mut root = Table::new("", origin, values, &mistakes, &Disk);
     let server = sections::server(&mut root);
     let journal = sections::journal(&mut root, &server);
-    let (relay, prepare) = sections::relay(&mut root);
+    let (relay, prepare) = sections::relay(&mut root, &journal);
     let kafka = sections::kafka(&mut root, &prepare);
     let log = sections::log(&mut root);
     let endpoints = endpoints::read(&mut root);

@@ -47,6 +47,7 @@ mod cursor;
 mod format;
 mod keeper;
 mod mark;
+mod past;
 mod quarantine;
 mod queue;
 mod reader;

@@ -1,7 +1,8 @@
-//! From a durable record to the Kafka records that it becomes: normalize, route, envelope.
+//! From a durable record to the Kafka records that it becomes: normalize, recognise, route, envelope.
 //!
-//! Pure, but for what the endpoints are at the moment. Nothing here fails: what cannot be understood or placed is
-//! a dead letter with its reason, and a panic on the way is one too. Knows no Kafka.
+//! Pure, but for what the endpoints are at the moment: it reads the memory and stages what would change in it.
+//! Nothing here fails: what cannot be understood or placed is a dead letter with its reason, and a panic on the way
+//! is one too. Knows no Kafka.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,8 +11,9 @@ use std::time::Duration;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
+use super::memory::{Basis, Lesson, Memory, Recall, Staged};
 use crate::delivery::{Auth, Record};
-use crate::envelope::{self, Form, Mode, Origin, Outgoing, Payload, Verdict};
+use crate::envelope::{self, Form, Mode, Origin, Outgoing, Payload};
 use crate::event::{Change, Event, Kind, Reason};
 use crate::journal::{Position, Stored};
 use crate::metrics::Metrics;
@@ -50,14 +52,30 @@ pub struct Outcome {
     vendor: &'static str,
     topics: Vec<Arc<str>>,
     received_ms: i64,
-    result: Result<Published, Reason>,
+    result: Result<Said, Reason>,
 }
 
-#[derive(Clone, Copy)]
-struct Published {
+/// What an event came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    Published(Published),
+    /// It is there already.
+    Repeated(Basis),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
     kind: Kind,
     change: Change,
     payload: Payload,
+    stale: bool,
+}
+
+/// The fate of one record: what becomes of it, and what the memory learns by it.
+struct Fate {
+    result: Result<Said, Reason>,
+    records: Vec<Outgoing>,
+    lessons: Vec<Lesson>,
 }
 
 impl Prepare {
@@ -66,35 +84,64 @@ impl Prepare {
     }
 
     /// `is_too_large` tells of records that Kafka has refused for their size.
-    pub fn batch(&self, stored: &[Stored], is_too_large: impl Fn(Position) -> bool) -> Batch {
+    pub fn batch(&self, stored: &[Stored], memory: &Memory, staged: &mut Staged, is_too_large: impl Fn(Position) -> bool) -> Batch {
         let mut batch = Batch::default();
         for one in stored {
-            // The journal's checksum held, so a newer waitbridge wrote what this one cannot take apart.
-            let record = Record::decode(&one.bytes).unwrap_or_else(|| unreadable(&one.bytes));
-            let origin = Origin { record: &record, received: Timestamp::clamped(one.received_ms) };
-            let said = if is_too_large(one.position) { Err(Reason::TooLarge) } else { self.caught(origin) };
-            batch.add(&record, one.received_ms, said.map_err(|reason| self.dead_letter(origin, reason)));
+            let record = decoded(&one.bytes);
+            let fate = self.fate(one, &record, &memory.recall(staged, one), &is_too_large);
+            staged.learn(one, fate.lessons);
+            batch.add(&record, one.received_ms, fate.result, fate.records);
         }
         batch
     }
 
-    fn caught(&self, origin: Origin) -> Result<(Published, Vec<Outgoing>), Reason> {
-        catch_unwind(AssertUnwindSafe(|| self.event(origin))).unwrap_or(Err(Reason::NormalizeFailed))
+    /// The same decisions about what was published before: for what the memory learns by them.
+    pub fn again(&self, stored: &[Stored], memory: &Memory, staged: &mut Staged) {
+        for one in stored {
+            let fate = self.fate(one, &decoded(&one.bytes), &memory.recall(staged, one), &|_| false);
+            staged.learn(one, fate.lessons);
+        }
     }
 
-    fn event(&self, origin: Origin) -> Result<(Published, Vec<Outgoing>), Reason> {
+    /// The branches stand here, in the contract's order; an accept id tells of dead letters too.
+    fn fate(&self, stored: &Stored, record: &Record, recall: &Recall, is_too_large: &impl Fn(Position) -> bool) -> Fate {
+        let origin = Origin { record, received: Timestamp::clamped(stored.received_ms) };
+        let said = match () {
+            () if recall.knows_accept_id(record.accept_id) => Ok(Fate::repeated(Basis::AcceptId, Vec::new())),
+            () if is_too_large(stored.position) => Err(Reason::TooLarge),
+            () => self.caught(origin, recall),
+        };
+        let mut fate = said.unwrap_or_else(|reason| Fate::dead(self.dead_letter(origin, reason)));
+        fate.lessons.extend(recall.accept_id(record.accept_id));
+        fate
+    }
+
+    fn caught(&self, origin: Origin, recall: &Recall) -> Result<Fate, Reason> {
+        catch_unwind(AssertUnwindSafe(|| self.event(origin, recall))).unwrap_or(Err(Reason::NormalizeFailed))
+    }
+
+    fn event(&self, origin: Origin, recall: &Recall) -> Result<Fate, Reason> {
         let endpoint = self.endpoint(origin.record).ok_or(Reason::EndpointUnknown)?;
         let body = json::prepare(origin.record.body, self.settings.rules.json_depth_max)?;
         let event = endpoint.provider.normalize(&body, origin.received, &self.settings.rules)?;
-        self.not_expired(&event, origin.received)?;
+        let form = self.form();
+        let traces = recall.traces(origin, &event, form.keys(origin.record));
+        let (repeats, found) = (recall.repeats(&traces), recall.found(&traces));
+        let in_time = self.not_expired(&event, origin.received);
+        match repeats {
+            Some(Basis::Id) if in_time.is_ok() => return Ok(Fate::repeated(Basis::Id, recall.again(&traces, &found))),
+            Some(basis) => return Ok(Fate::repeated(basis, Vec::new())),
+            None => in_time?,
+        }
         // A small body can say very much: what cannot fit is not even written.
         if envelope::bytes_min(&event) > self.settings.value_bytes_max {
             return Err(Reason::TooLarge);
         }
         for payload in [Payload::Carried, Payload::OmittedForSize] {
-            let records = self.form().records(origin, &event, &Verdict::default(), payload);
+            let records = form.records(origin, &event, &found.verdict(), payload);
             if records.iter().all(|record| self.fits(record)) {
-                return Ok((Published { kind: event.kind, change: event.change, payload }, records));
+                let said = Said::Published(Published { kind: event.kind, change: event.change, payload, stale: found.stale });
+                return Ok(Fate { result: Ok(said), records, lessons: traces.lessons(&found) });
             }
         }
         Err(Reason::TooLarge)
@@ -129,6 +176,21 @@ impl Prepare {
     }
 }
 
+impl Fate {
+    fn repeated(basis: Basis, lessons: Vec<Lesson>) -> Fate {
+        Fate { result: Ok(Said::Repeated(basis)), records: Vec::new(), lessons }
+    }
+
+    fn dead((reason, letter): (Reason, Outgoing)) -> Fate {
+        Fate { result: Err(reason), records: vec![letter], lessons: Vec::new() }
+    }
+}
+
+/// The journal's checksum held, so a newer waitbridge wrote what this one cannot take apart.
+fn decoded(bytes: &[u8]) -> Record<'_> {
+    Record::decode(bytes).unwrap_or_else(|| unreadable(bytes))
+}
+
 /// Bytes of no known form become a dead letter as a whole: nothing is skipped.
 fn unreadable(bytes: &[u8]) -> Record<'_> {
     let (vendor, tenant, endpoint) = (UNKNOWN, UNKNOWN, UNKNOWN);
@@ -136,18 +198,13 @@ fn unreadable(bytes: &[u8]) -> Record<'_> {
 }
 
 impl Batch {
-    fn add(&mut self, record: &Record, received_ms: i64, said: Result<(Published, Vec<Outgoing>), (Reason, Outgoing)>) {
-        let accept_id = record.accept_id;
-        let (result, records) = match said {
-            Ok((published, records)) => {
-                debug!(%accept_id, endpoint = record.endpoint, kind = published.kind.word(), "normalized");
-                (Ok(published), records)
-            }
-            Err((reason, letter)) => {
-                warn!(%accept_id, endpoint = record.endpoint, reason = reason.as_str(), "dead letter");
-                (Err(reason), vec![letter])
-            }
-        };
+    fn add(&mut self, record: &Record, received_ms: i64, result: Result<Said, Reason>, records: Vec<Outgoing>) {
+        let (accept_id, endpoint) = (record.accept_id, record.endpoint);
+        match result {
+            Ok(Said::Published(published)) => debug!(%accept_id, endpoint, kind = published.kind.word(), "normalized"),
+            Ok(Said::Repeated(basis)) => debug!(%accept_id, endpoint, basis = basis.as_str(), "repeated: not published again"),
+            Err(reason) => warn!(%accept_id, endpoint, reason = reason.as_str(), "dead letter"),
+        }
         self.outcomes.push(Outcome {
             vendor: vendor(record.vendor).map_or(UNKNOWN, |vendor| vendor.name),
             topics: records.iter().map(|record| record.topic.clone()).collect(),
@@ -159,17 +216,28 @@ impl Batch {
 }
 
 impl Outcome {
+    pub fn result(&self) -> Result<Said, Reason> {
+        self.result
+    }
+
     pub fn count(&self, metrics: &Metrics, committed_ms: i64) {
-        let latency = Duration::from_millis(u64::try_from(committed_ms - self.received_ms).unwrap_or(0));
         match self.result {
-            Ok(Published { kind, change, payload }) => {
-                let event_type = envelope::event_type(kind, change);
-                self.topics.iter().for_each(|topic| metrics.event_published(topic, event_type, latency));
-                if payload == Payload::OmittedForSize {
-                    metrics.payload_omitted(self.vendor);
-                }
-            }
+            Ok(Said::Published(published)) => self.count_published(published, metrics, committed_ms),
+            Ok(Said::Repeated(basis)) => metrics.event_repeated(self.vendor, basis.as_str()),
             Err(reason) => metrics.dead_letter_published(self.vendor, reason.as_str()),
+        }
+    }
+
+    fn count_published(&self, published: Published, metrics: &Metrics, committed_ms: i64) {
+        let Published { kind, change, payload, stale } = published;
+        let latency = Duration::from_millis(u64::try_from(committed_ms - self.received_ms).unwrap_or(0));
+        let event_type = envelope::event_type(kind, change);
+        self.topics.iter().for_each(|topic| metrics.event_published(topic, event_type, latency));
+        if payload == Payload::OmittedForSize {
+            metrics.payload_omitted(self.vendor);
+        }
+        if stale {
+            metrics.event_stale(self.vendor);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! is there once, in order, or is a dead letter.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,11 +10,11 @@ use uuid::Uuid;
 
 use super::prepare::{Prepare, Settings};
 use super::status::{Activity, Status};
-use super::{Clock, Ended, Limits, Relay};
+use super::{Clock, Ended, Limits, Relay, memory};
 use crate::delivery::{Auth, Head, Record};
 use crate::envelope::{Mode, Outgoing};
 use crate::event::{Change, Event, Kind, Reason};
-use crate::journal::{Assignment, Checkpoint, Position, ReadError, ReadLimit, Source, Stored};
+use crate::journal::{Assignment, Checkpoint, Past, Position, ReadError, ReadLimit, Source, Stored};
 use crate::kafka::{Broker, Cause, Class, Fault};
 use crate::metrics::Metrics;
 use crate::providers::endpoints::{Endpoint, Endpoints};
@@ -40,6 +41,30 @@ fn a_transaction_that_aborts_once_each_time_loses_and_doubles_nothing() {
     let kafka = run(Model { abort_each_once: true, ..Model::default() }, &plain_bodies());
     assert_eq!(bodies(&kafka.model.log), plain_bodies());
     assert!(kafka.model.aborts >= 1);
+}
+
+/// Some come twice, and some lives end in between: what the one has published the next one knows.
+#[test]
+fn what_comes_again_is_published_once_whatever_fails_and_over_lives() {
+    for seed in 1..=200 {
+        let mut chance = Chance(seed);
+        let twice: Vec<String> = plain_bodies().into_iter().flat_map(|body| [body.clone(), body]).collect();
+        let cut = chance.below(twice.len() as u64) as usize;
+        let first = run(Model { chance: Chance(seed), trouble: 8, ..Model::default() }, &twice[..cut]).model;
+        assert_eq!(first.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.next), cut as u64, "seed {seed}");
+        let second = Model { chance: Chance(seed + 1000), trouble: 8, log: first.log, checkpoint: first.checkpoint, ..Model::default() };
+        let kafka = run(second, &twice);
+        assert_eq!(kafka.ended, Some(Ended::Stopped), "seed {seed}");
+        assert_eq!(bodies(&kafka.model.log), plain_bodies(), "seed {seed}, cut at {cut}");
+    }
+}
+
+#[test]
+fn a_batch_of_nothing_but_repeats_moves_the_checkpoint_all_the_same() {
+    let same = vec!["same".to_owned(); RECORDS as usize];
+    let kafka = run(Model { abort_each_once: true, ..Model::default() }, &same);
+    assert_eq!(bodies(&kafka.model.log), ["same"]);
+    assert_eq!(kafka.model.checkpoint.map(|checkpoint| checkpoint.next), Some(RECORDS));
 }
 
 #[test]
@@ -111,8 +136,13 @@ fn run(model: Model, bodies: &[String]) -> Outcome {
     let status = Arc::new(Status::default());
     let source =
         Stack { records: bodies.iter().map(|body| record(body)).collect(), next: 0, stop: stop.clone(), disowned: disowned.clone() };
-    let limits =
-        Limits { batch_max: 7, batch_wait: Duration::ZERO, retry_min: Duration::from_millis(1), retry_max: Duration::from_millis(8) };
+    let limits = Limits {
+        batch_max: 7,
+        batch_wait: Duration::ZERO,
+        retry_min: Duration::from_millis(1),
+        retry_max: Duration::from_millis(8),
+        memory: memory::Limits { window_ms: 60_000, endpoint_repeat_ms: 60_000, body_repeat_ms: 60_000, entries_max: 1000 },
+    };
     let clock = Box::new(Virtual(Mutex::new(0)));
     let metrics = Arc::new(Metrics::new());
     let relay = Relay::new(source, kafka.clone(), prepare(), limits, clock, stop, status.clone(), metrics);
@@ -184,6 +214,12 @@ struct Stack {
     disowned: Arc<Mutex<bool>>,
 }
 
+impl Stack {
+    fn stored(&self, offset: u64) -> Stored {
+        Stored { position: Position { partition: 0, offset }, received_ms: 1, bytes: self.records[offset as usize].clone() }
+    }
+}
+
 impl Source for Stack {
     fn assignments(&mut self) -> Vec<Assignment> {
         vec![Assignment::Assigned(0)]
@@ -207,9 +243,17 @@ impl Source for Stack {
         if self.next == self.records.len() as u64 {
             self.stop.request(Instant::now() + Duration::from_secs(3600));
         }
-        for bytes in self.records.iter().skip(self.next as usize).take(limit.records_max) {
-            out.push(Stored { position: Position { partition: 0, offset: self.next }, received_ms: 1, bytes: bytes.clone() });
-            self.next += 1;
+        let until = (self.next + limit.records_max as u64).min(self.records.len() as u64);
+        out.extend((self.next..until).map(|offset| self.stored(offset)));
+        self.next = until;
+        Ok(())
+    }
+
+    fn review(&mut self, past: Past, tell: &mut dyn FnMut(&[Stored]) -> ControlFlow<()>) -> Result<(), ReadError> {
+        for offset in past.from..past.until.offset {
+            if tell(&[self.stored(offset)]).is_break() {
+                break;
+            }
         }
         Ok(())
     }

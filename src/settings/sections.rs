@@ -200,7 +200,7 @@ fn specs(topics: &Topics, checkpoint_topic: &str, replication: i32) -> Vec<Spec>
     vec![spec(&topics.person, 12, 7), spec(&topics.location, 12, 7), spec(&topics.dead_letter, 1, 14), spec(checkpoint_topic, 1, 7)]
 }
 
-pub fn relay(root: &mut Table) -> (relay::Limits, prepare::Settings) {
+pub fn relay(root: &mut Table, journal: &JournalSettings) -> (relay::Limits, prepare::Settings) {
     let topics = topics(root);
     let mut table = root.table("relay");
     let limits = relay::Limits {
@@ -208,6 +208,7 @@ pub fn relay(root: &mut Table) -> (relay::Limits, prepare::Settings) {
         batch_wait: duration(&mut table, "batch_wait", 0..=10_000, "5ms"),
         retry_min: duration(&mut table, "retry_min", 10..=60_000, "200ms"),
         retry_max: duration(&mut table, "retry_max", 10..=HOUR_MS, "30s"),
+        memory: memory(&mut table, journal),
     };
     if limits.retry_max < limits.retry_min {
         table.mistake("retry_max", "must not be less than retry_min");
@@ -215,7 +216,8 @@ pub fn relay(root: &mut Table) -> (relay::Limits, prepare::Settings) {
     let value_bytes_max = table.bytes("value_max", 10 * KIB..=16 * MIB, "900KB");
     let json_depth_max = table.whole("json_depth_max", 2..=120, 64) as usize;
     let expired_after_ms = table.duration_ms("expired_after", 0..=3650 * 24 * HOUR_MS, "72h");
-    memory(&mut table);
+    // Heeded by the kafka journal only, whose replicas may read different settings for a while.
+    table.duration_ms("endpoint_unknown_wait", 0..=HOUR_MS, "60s");
     table.finish();
     let privacy = privacy(root);
     let settings = prepare::Settings {
@@ -239,12 +241,15 @@ fn kafka_journal(table: &mut Table) {
     table.flag("unsafe_replication", Flag::Off);
 }
 
-/// The bounds of what the relay remembers: checked here, heeded once it remembers.
-fn memory(table: &mut Table) {
-    table.whole("memory_max", 1000..=1_000_000_000, 2_000_000);
-    table.duration_ms("body_repeat_window", 0..=90 * 24 * HOUR_MS, "15m");
-    table.duration_ms("endpoint_repeat_window", 0..=90 * 24 * HOUR_MS, "10m");
-    table.duration_ms("endpoint_unknown_wait", 0..=HOUR_MS, "60s");
+/// The bounds of what the relay remembers.
+fn memory(table: &mut Table, journal: &JournalSettings) -> relay::memory::Limits {
+    let mut window_ms = |key, default| table.duration_ms(key, 0..=90 * 24 * HOUR_MS, default) as i64;
+    relay::memory::Limits {
+        window_ms: journal.window_ms as i64,
+        body_repeat_ms: window_ms("body_repeat_window", "15m"),
+        endpoint_repeat_ms: window_ms("endpoint_repeat_window", "10m"),
+        entries_max: table.whole("memory_max", 1000..=1_000_000_000, 2_000_000) as usize,
+    }
 }
 
 struct Privacy {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::bridge::{Home, TOKEN, server};
@@ -11,9 +12,12 @@ use crate::reader::Reader;
 
 const WITHIN: Duration = Duration::from_secs(10);
 const BODY: &[u8] = br#"{"type":"AddPerson","data":{"PersonId":1,"Fields":{"Serial":"1"},"Waitlists":[]}}"#;
+static SERIAL: AtomicU64 = AtomicU64::new(2);
 
+/// Each time another body: no repeat.
 fn accept(address: std::net::SocketAddr) -> String {
-    let answer = once(address, &request("POST", &format!("/webhooks/sunshine/{TOKEN}"), &[], BODY));
+    let body = String::from_utf8_lossy(BODY).replace("\"1\"", &format!("\"{}\"", SERIAL.fetch_add(1, Ordering::Relaxed)));
+    let answer = once(address, &request("POST", &format!("/webhooks/sunshine/{TOKEN}"), &[], body.as_bytes()));
     assert_eq!(answer.status, 200);
     answer.accept_id()
 }

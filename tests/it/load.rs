@@ -15,6 +15,8 @@ use waitbridge::providers::waitwhile;
 use crate::bridge::{PUBLIC_URL, SECRET, TOKEN};
 use crate::http::Connection;
 
+static EVENTS: AtomicU64 = AtomicU64::new(0);
+
 pub struct Load {
     stop: Arc<AtomicBool>,
     shared: Arc<Shared>,
@@ -123,7 +125,9 @@ fn waitlistplus_delivery(sender: u64, serial: u64) -> Delivery {
 }
 
 fn waitwhile_delivery(sender: u64, serial: u64) -> Delivery {
-    let body = serde_json::json!({"id": format!("e{sender}-{serial}"), "type": "visit.updated", "accountId": "a", "data": {
+    // Also over several loads of one process: an id that comes again is a repeat.
+    let event = EVENTS.fetch_add(1, Ordering::Relaxed);
+    let body = serde_json::json!({"id": format!("e{event}"), "type": "visit.updated", "accountId": "a", "data": {
         "id": format!("v{sender}"), "customerId": format!("c{sender}"), "locationId": "l", "state": "WAITING",
         "dataFields": [{"id": "Serial", "values": [serial.to_string()]}], "ticket": "x".repeat(1500)}});
     let body = body.to_string().into_bytes();

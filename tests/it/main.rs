@@ -9,6 +9,7 @@ mod kafka;
 mod load;
 mod process;
 mod reader;
+mod repeats;
 mod source;
 
 mod fixtures;

@@ -4,13 +4,15 @@
 //! Knows nothing of Kafka but that checkpoint.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::past;
 use super::reader::Reader;
 use super::segments::{Log, locked, wait};
 use super::storage::write_whole;
-use crate::journal::{Assignment, Checkpoint, Position, ReadError, ReadLimit, Source, Stored};
+use crate::journal::{Assignment, Checkpoint, Past, Position, ReadError, ReadLimit, Source, Stored};
 
 /// The file that closes the folder of a copy.
 pub const DISOWNED: &str = "disowned";
@@ -115,6 +117,10 @@ impl Source for DiskSource {
     fn read(&mut self, limit: ReadLimit, wait: Duration, out: &mut Vec<Stored>) -> Result<(), ReadError> {
         self.await_records(wait);
         Ok(self.reader.read(limit, out)?)
+    }
+
+    fn review(&mut self, past: Past, tell: &mut dyn FnMut(&[Stored]) -> ControlFlow<()>) -> Result<(), ReadError> {
+        Ok(past::review(&self.log, past, tell)?)
     }
 
     fn checkpoint(&self, next: Position) -> Checkpoint {

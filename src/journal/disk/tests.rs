@@ -1,6 +1,7 @@
 //! The journal on a real disk, in a folder of its own for each test.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use super::model::ModelDisk;
 use super::queue::Taken;
 use super::storage::Storage;
 use super::*;
-use crate::journal::{Assignment, Checkpoint, Position, ReadLimit, Source, Stored};
+use crate::journal::{Assignment, Checkpoint, Past, Position, ReadLimit, Source, Stored};
 
 const ALL: ReadLimit = ReadLimit { records_max: 1_000_000, bytes_max: 1 << 30 };
 const CLUSTER: &str = "cluster-of-the-test";
@@ -509,6 +510,47 @@ fn a_full_disk_is_met_before_any_answer_and_heals() {
     journal.disk.set_full(false);
     journal.pass(1000);
     journal.append().unwrap();
+}
+
+/// The receipts of what a review tells of, up to this seq.
+fn reviewed(journal: &mut Driven, from: u64, until: u64, window_ms: i64) -> Vec<(u64, i64)> {
+    let mut all = Vec::new();
+    let past = Past { from, until: Position { partition: 0, offset: until }, window_ms };
+    let mut tell = |piece: &[Stored]| {
+        all.extend(piece.iter().map(|stored| (stored.position.offset, stored.received_ms)));
+        ControlFlow::Continue(())
+    };
+    journal.parts.source.review(past, &mut tell).unwrap();
+    all
+}
+
+#[test]
+fn the_past_is_the_window_before_a_position_over_segments_and_starts() {
+    let mut journal = Driven::new();
+    assert_eq!(reviewed(&mut journal, 0, 0, 1000), []);
+    let mut all: Vec<(u64, i64)> = Vec::new();
+    for number in 0..11 {
+        journal.clock_us.fetch_add(100_000, Ordering::Relaxed);
+        journal.parts.writer.commit(&mut Default::default());
+        keeper::turn(&journal.parts.log);
+        if number == 6 {
+            let clock_us = journal.clock_us.load(Ordering::Relaxed);
+            journal = Driven::on(journal.disk.clone(), clock_us);
+        }
+        all.push((journal.append().unwrap(), (journal.clock_us.load(Ordering::Relaxed) / 1000) as i64));
+    }
+    let after = all[10].0 + 1;
+    for until in all.iter().map(|(seq, _)| *seq).chain([0, after, after + 1000]) {
+        let latest_ms = all.iter().find(|(seq, _)| *seq >= until).unwrap_or(&all[10]).1;
+        for (from, window_ms) in [(0, 0), (0, 99), (0, 100), (0, 450), (0, 100_000), (all[3].0, 100_000), (all[3].0 + 1, 300)] {
+            let is_in = |(seq, ms): &&(u64, i64)| (from..until).contains(seq) && *ms >= latest_ms - window_ms;
+            let expected: Vec<(u64, i64)> = all.iter().filter(is_in).copied().collect();
+            assert_eq!(reviewed(&mut journal, from, until, window_ms), expected, "{from}..{until}, {window_ms} ms");
+        }
+    }
+    let mut out = Vec::new();
+    journal.parts.source.read(ALL, Duration::ZERO, &mut out).unwrap();
+    assert_eq!(out.len(), 11, "and no reader has moved");
 }
 
 #[test]
