@@ -17,6 +17,7 @@ mod health;
 mod samples;
 mod send;
 pub mod serve;
+mod token;
 
 #[derive(Parser)]
 #[command(name = "waitbridge", version = VERSION.as_str(), about, long_about = LONG_ABOUT, arg_required_else_help = true)]
@@ -36,6 +37,7 @@ enum Command {
     Send(send::Send),
     Check(check::Check),
     Health(health::Health),
+    Token(token::Token),
 }
 
 /// Where the settings are.
@@ -57,6 +59,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Send(send) => send.run(),
         Command::Check(check) => check.run(),
         Command::Health(health) => health.run(),
+        Command::Token(token) => token.run(),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("waitbridge: {error:#}");

@@ -1,7 +1,7 @@
 //! Kafka as the relay needs it: transactions that hold the records and the checkpoint together.
 //!
 //! [`Broker`] is the seam: the relay decides what to do next, this says what happened, in four classes.
-//! Knows no vendor and no journal; only `producer`, `topics` and `embedded` know the client library.
+//! Knows no vendor and no journal; only the files below know the client library.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::envelope::Outgoing;
 
+mod client;
 pub mod embedded;
 mod fault;
 pub mod follow;

@@ -19,6 +19,7 @@ use crate::shutdown::Stages;
 pub mod admin;
 mod body;
 mod error;
+mod unread;
 mod webhooks;
 
 pub use body::Budget;

@@ -17,6 +17,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tracing::{debug, warn};
 
+use super::client::client_config;
 use super::fault::{abortable, fatal, fault_of, refused, text_of};
 use super::{Broker, CALL_TIMEOUT, Cause, Checkpoint, Class, Fault, Options, topics};
 use crate::envelope::Outgoing;
@@ -180,24 +181,6 @@ fn base_record(record: &Outgoing, transaction: usize) -> BaseRecord<'_, str, [u8
         Some(value) => base.payload(value.as_slice()),
         None => base,
     }
-}
-
-/// What every client of ours is set to.
-pub(super) fn client_config(options: &Options) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", options.brokers.join(","))
-        .set("client.id", &options.prefix)
-        .set("socket.timeout.ms", "10000")
-        .set("socket.keepalive.enable", "true")
-        .set("reconnect.backoff.max.ms", "2000")
-        .set("topic.metadata.refresh.interval.ms", "60000")
-        .set("allow.auto.create.topics", "false")
-        .set_log_level(RDKafkaLogLevel::Warning);
-    for (key, value) in &options.properties {
-        config.set(key, value);
-    }
-    config
 }
 
 fn producer_config(options: &Options) -> ClientConfig {

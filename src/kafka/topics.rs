@@ -6,8 +6,8 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
 
+use super::client::client_config;
 use super::fault::fault_of;
-use super::producer::client_config;
 use super::{CALL_TIMEOUT, Cause, Class, Fault, Options};
 
 /// One topic as it should be.

@@ -7,8 +7,9 @@
 //! "Published" is itself a decision of the memory, so what is published at the window's beginning follows from what
 //! was before it. That chain is cut in two ways: an event whose id comes again counts from then on as if it had come
 //! first then, and the short windows are read again from before the long one begins ([`Limits::review_ms`]). What is
-//! left needs equal data, or a person's equal body, sent without a pause for a whole window; then a restart may publish
-//! it once more, or once less, than the life before would have.
+//! left needs equal data, or a person's equal body, sent without a pause for a whole window, or a retry that comes after its
+//! event has left the window, followed by the same data through another endpoint; then a restart may publish it once more,
+//! or once less, than the life before would have.
 //!
 //! ```text
 //! key                                         what is known

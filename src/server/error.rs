@@ -6,7 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
 
-use super::body::Unread;
+use super::unread::Unread;
 use crate::ingress::Denied;
 use crate::providers::Refusal;
 

@@ -10,9 +10,9 @@ use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use tracing::info;
 
-use super::Public;
-use super::body::{self, Unread};
 use super::error::Error;
+use super::unread::Unread;
+use super::{Public, body};
 use crate::delivery::{Head, Headers};
 use crate::ingress::Admitted;
 use crate::providers::endpoints::UNKNOWN;

@@ -5,6 +5,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use sha2::{Digest, Sha256};
+
 use crate::bridge::{Home, TOKEN, server};
 use crate::http::{Connection, once, request};
 use crate::kafka::{self, Kafka};
@@ -183,6 +185,19 @@ fn send_delivers_signed_and_a_wrong_secret_is_refused() {
     let sent = send(&["--url", &token_url, "--sample", "waitlistplus/AddPerson", "--count", "20", "--rate", "200"]);
     assert_eq!(sent.status.code(), Some(0), "{}", String::from_utf8_lossy(&sent.stderr));
     assert_eq!(Reader::new(kafka.bootstrap(), &[&topics.person]).read_until(20, Duration::from_secs(30)).len(), 20);
+}
+
+#[test]
+fn a_new_token_comes_with_its_hash_and_its_url() {
+    let made = || {
+        let output = Command::new(env!("CARGO_BIN_EXE_waitbridge")).args(["token", "--endpoint", "sunshine"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().split_whitespace().map(str::to_owned).collect::<Vec<String>>()
+    };
+    let said = made();
+    let [_, token, _, url, _, hash] = said.as_slice() else { panic!("{said:?}") };
+    assert!(url.ends_with(&format!("/webhooks/sunshine/{token}")), "{url}");
+    assert_eq!(hash, &Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    assert_ne!(token, &made()[1]);
 }
 
 fn copy_folder(from: &std::path::Path, to: &std::path::Path) {

@@ -1,0 +1,22 @@
+//! What every client of ours is set to, before the settings' own properties.
+
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+
+use super::Options;
+
+pub(super) fn client_config(options: &Options) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", options.brokers.join(","))
+        .set("client.id", &options.prefix)
+        .set("socket.timeout.ms", "10000")
+        .set("socket.keepalive.enable", "true")
+        .set("reconnect.backoff.max.ms", "2000")
+        .set("topic.metadata.refresh.interval.ms", "60000")
+        .set("allow.auto.create.topics", "false")
+        .set_log_level(RDKafkaLogLevel::Warning);
+    for (key, value) in &options.properties {
+        config.set(key, value);
+    }
+    config
+}
