@@ -145,8 +145,8 @@ impl Running {
         // The library's graceful stop cuts kept-alive connections without a word: first those who speak are told.
         self.public.handle.pause().await;
         tokio::time::sleep(FAREWELL_MAX.min(self.drain_deadline / 4)).await;
-        let listener_deadline = self.drain_deadline.saturating_sub(RELAY_SHARE).max(self.drain_deadline / 2);
-        self.public.stop(listener_deadline).await;
+        let listener_deadline = deadline - RELAY_SHARE.min(self.drain_deadline / 4);
+        self.public.stop(listener_deadline.saturating_duration_since(Instant::now())).await;
         self.stop_relay(deadline).await;
         self.close(deadline + CLOSE_SHARE).await;
     }

@@ -285,15 +285,19 @@ impl Clock for Virtual {
     }
 }
 
-struct Chance(u64);
+/// SplitMix64.
+pub struct Chance(pub u64);
 
 impl Chance {
-    /// SplitMix64.
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         (mixed ^ (mixed >> 31)) % bound
+    }
+
+    pub fn pick(&mut self, all: &[&'static str]) -> &'static str {
+        all[self.below(all.len() as u64) as usize]
     }
 }
 

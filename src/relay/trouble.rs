@@ -21,12 +21,13 @@ const UNREADABLE: &str = "journal_unreadable";
 impl<S: Source, B: Broker> Relay<S, B> {
     /// After anything but a clean commit.
     pub(super) fn failed(&mut self, fault: &Fault) -> State {
-        self.blocked(fault);
-        match fault.class {
+        let then = match fault.class {
+            Class::Fatal => return self.rebuild(fault),
             Class::Fenced => State::Fenced,
-            Class::Fatal => self.rebuild(fault),
             Class::Abortable | Class::Retriable => State::Abort,
-        }
+        };
+        self.blocked(fault);
+        then
     }
 
     pub(super) fn rebuild(&mut self, fault: &Fault) -> State {
@@ -72,8 +73,7 @@ impl<S: Source, B: Broker> Relay<S, B> {
 
     pub(super) fn unreadable(&mut self, read_error: &ReadError, then: State) -> State {
         error!(%read_error, "the journal cannot be read; trying again");
-        self.status.blocked("", UNREADABLE);
-        self.metrics.relay_blocked("", UNREADABLE);
+        self.waits_for("", UNREADABLE);
         self.pause();
         self.or_stop(then)
     }
@@ -89,15 +89,20 @@ impl<S: Source, B: Broker> Relay<S, B> {
     pub(super) fn blocked(&mut self, fault: &Fault) {
         let (topic, reason) = (fault.topic.as_deref().unwrap_or(""), fault.cause.as_str());
         let now_ms = self.clock.now_ms();
+        if self.waits_for(topic, reason) == Change::New || now_ms - self.complained_ms >= COMPLAIN_EVERY_MS {
+            self.complained_ms = now_ms;
+            warn!(topic, reason, detail = fault.detail, "the relay waits for kafka");
+        }
+    }
+
+    /// Shows it to those who ask: this, and nothing that it waited for before.
+    fn waits_for(&self, topic: &str, reason: &'static str) -> Change {
         let change = self.status.blocked(topic, reason);
         if change == Change::New {
             self.metrics.relay_flows();
         }
-        if change == Change::New || now_ms - self.complained_ms >= COMPLAIN_EVERY_MS {
-            self.complained_ms = now_ms;
-            warn!(topic, reason, detail = fault.detail, "the relay waits for kafka");
-        }
         self.metrics.relay_blocked(topic, reason);
+        change
     }
 
     pub(super) fn pause(&mut self) {

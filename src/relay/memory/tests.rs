@@ -13,6 +13,7 @@ use crate::providers::endpoints::{Endpoint, Endpoints};
 use crate::providers::trial::{RULES, WAITLISTPLUS, WAITWHILE, provider};
 use crate::providers::{Carry, Pending};
 use crate::relay::prepare::{Prepare, Said, Settings};
+use crate::relay::tests::Chance;
 use crate::routing::{Ids, Routes, Target, Topics};
 use crate::timestamp::Timestamp;
 
@@ -419,22 +420,6 @@ fn an_entry_takes_at_most_120_bytes() {
     let bytes = (lives.memory.partitions[&0].table.capacity_bytes() + texts) as f64 / entries as f64;
     println!("{entries} entries of {EVENTS} events take {bytes:.1} bytes each");
     assert!(bytes <= 120.0, "{bytes}");
-}
-
-/// SplitMix64.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-
-    fn pick(&mut self, all: &[&'static str]) -> &'static str {
-        all[self.below(all.len() as u64) as usize]
-    }
 }
 
 type Sent = (i64, &'static str, String, Uuid);
