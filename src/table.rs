@@ -71,6 +71,10 @@ impl<'a> Table<'a> {
         self.mistakes
     }
 
+    pub fn values(&self) -> &BTreeMap<String, Value> {
+        &self.values
+    }
+
     pub fn has(&self, key: &str) -> bool {
         self.values.contains_key(key)
     }

@@ -1,48 +1,45 @@
 //! The endpoints: those of the settings file, and those of the files in `endpoints_dir`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use config::Source;
 
+use super::Named;
+use super::disk::Disk;
 use super::sections::network;
-use super::{Disk, Named};
+use super::watch::{Facts, facts};
 use crate::providers::endpoints::Endpoint;
 use crate::providers::{Pending, VENDORS, vendor};
 use crate::table::{Flag, Table};
 
-pub fn read(root: &mut Table) -> Vec<Endpoint> {
-    let tables = root.tables("endpoint");
-    let mut endpoints: Vec<Endpoint> = tables.into_iter().filter_map(endpoint).collect();
+/// The keys that are read here: all that can change while the process runs.
+pub const KEYS: &[&str] = &["endpoint", "endpoints_dir"];
+
+/// An endpoint, and under its name what the settings say of it.
+type Told = (Endpoint, (String, Facts));
+
+pub fn read(root: &mut Table, disk: &Disk) -> Vec<Told> {
+    let mut endpoints = endpoints_of(root, disk);
     let dir = root.text("endpoints_dir", "");
     if !dir.is_empty() {
-        for file in files_in(root, Path::new(&dir)) {
-            endpoints.extend(read_file(root, &file));
-        }
+        let files = disk.toml_files(Path::new(&dir)).unwrap_or_else(|why| {
+            root.mistake("endpoints_dir", format!("{dir} cannot be read: {why}"));
+            Vec::new()
+        });
+        files.iter().for_each(|file| endpoints.extend(read_file(root, disk, file)));
     }
     check_names(root, &endpoints);
     endpoints
 }
 
-fn files_in(root: &Table, dir: &Path) -> Vec<PathBuf> {
-    let listed = std::fs::read_dir(dir).and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect());
-    let mut files: Vec<PathBuf> = listed.unwrap_or_else(|error: std::io::Error| {
-        root.mistake("endpoints_dir", format!("{} cannot be read: {}", dir.display(), error.kind()));
-        Vec::new()
-    });
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
-    files.sort();
-    files
-}
-
-fn read_file(root: &Table, file: &Path) -> Vec<Endpoint> {
+fn read_file(root: &Table, disk: &Disk, file: &Path) -> Vec<Told> {
     let origin = file.display().to_string();
-    let text = std::fs::read_to_string(file).map_err(|error| error.kind().to_string());
-    let values = text.and_then(|text| Named::new(&text, &origin).collect().map_err(|error| error.to_string()));
+    let values = disk.text(file).and_then(|text| Named::new(&text, &origin).collect().map_err(|error| error.to_string()));
     match values {
         Ok(values) => {
-            let mut table = Table::new("", &origin, values.into_iter().collect::<BTreeMap<_, _>>(), root.mistakes(), &Disk);
-            let endpoints = table.tables("endpoint").into_iter().filter_map(endpoint).collect();
+            let mut table = Table::new("", &origin, values.into_iter().collect::<BTreeMap<_, _>>(), root.mistakes(), disk);
+            let endpoints = endpoints_of(&mut table, disk);
             table.finish();
             endpoints
         }
@@ -51,6 +48,16 @@ fn read_file(root: &Table, file: &Path) -> Vec<Endpoint> {
             Vec::new()
         }
     }
+}
+
+fn endpoints_of(table: &mut Table, disk: &Disk) -> Vec<Told> {
+    let told = |table: Table| {
+        let values = table.values().clone();
+        let endpoint = endpoint(table)?;
+        let name = endpoint.name.clone();
+        Some((endpoint, (name, facts(&values, &disk.trail()))))
+    };
+    table.tables("endpoint").into_iter().filter_map(told).collect()
 }
 
 fn endpoint(mut table: Table) -> Option<Endpoint> {
@@ -79,9 +86,9 @@ fn is_name(table: &Table, key: &str, name: &str) -> bool {
     fits
 }
 
-fn check_names(root: &Table, endpoints: &[Endpoint]) {
-    for (index, endpoint) in endpoints.iter().enumerate() {
-        if endpoints[..index].iter().any(|earlier| earlier.name == endpoint.name) {
+fn check_names(root: &Table, endpoints: &[Told]) {
+    for (index, (endpoint, _)) in endpoints.iter().enumerate() {
+        if endpoints[..index].iter().any(|(earlier, _)| earlier.name == endpoint.name) {
             root.mistake("endpoint", format!("two endpoints have the name \"{}\"; each needs its own", endpoint.name));
         }
     }
