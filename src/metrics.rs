@@ -43,6 +43,7 @@ pub struct Metrics {
     endpoint_last_rejected: GaugeVec,
     endpoint_failing_since: GaugeVec,
     endpoint_secret_last_used: GaugeVec,
+    signature_diagnoses: IntCounterVec,
     journal_append: Histogram,
     journal_sync: Histogram,
     journal_batch: Histogram,
@@ -107,6 +108,11 @@ impl Metrics {
                 "When this secret last verified a delivery.",
                 &["endpoint", "secret"],
             ),
+            signature_diagnoses: list.counters(
+                "signature_diagnoses_total",
+                "Signatures that did not match and were looked into, by the cause that was found; at most one in ten seconds.",
+                &["endpoint", "cause"],
+            ),
             journal_append: list.time("journal_append_duration_seconds", "From handing a record over until it is durable.", FAST_SECONDS),
             journal_sync: list.time("journal_sync_duration_seconds", "One write and sync of the journal.", FAST_SECONDS),
             journal_batch: list.time("journal_batch_records", "Records that shared one sync.", RECORDS),
@@ -166,6 +172,7 @@ impl Metrics {
     pub fn keep_endpoints(&self, names: &BTreeSet<&str>) {
         let is_gone = |endpoint: &str| endpoint != UNKNOWN && !names.contains(endpoint);
         drop_series(&self.deliveries, &is_gone);
+        drop_series(&self.signature_diagnoses, &is_gone);
         for stamps in
             [&self.endpoint_last_accepted, &self.endpoint_last_rejected, &self.endpoint_failing_since, &self.endpoint_secret_last_used]
         {
@@ -213,6 +220,11 @@ impl Metrics {
         if since.get() == 0.0 {
             since.set(now_seconds());
         }
+    }
+
+    /// `cause` is a word of a closed enum.
+    pub fn signature_diagnosed(&self, endpoint: &str, cause: &str) {
+        self.signature_diagnoses.with_label_values(&[endpoint, cause]).inc();
     }
 
     pub fn body_bytes_arrived(&self, bytes: usize) {
@@ -363,11 +375,12 @@ mod tests {
             metrics.delivery_answered(endpoint, "v", "not_found", Duration::ZERO);
             metrics.endpoint_accepted(endpoint, "v", 0, 1);
             metrics.endpoint_rejected(endpoint);
+            metrics.signature_diagnosed(endpoint, "unknown");
         }
         metrics.keep_endpoints(&BTreeSet::from(["kept"]));
         let text = String::from_utf8(metrics.render()).unwrap();
         let count = |endpoint: &str| text.matches(&format!("endpoint=\"{endpoint}\"")).count();
-        assert_eq!((count("kept"), count("gone"), count(UNKNOWN)), (6, 0, 6), "{text}");
+        assert_eq!((count("kept"), count("gone"), count(UNKNOWN)), (7, 0, 7), "{text}");
     }
 
     #[test]

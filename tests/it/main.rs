@@ -17,6 +17,7 @@ mod kills;
 mod lives;
 mod reload;
 mod samples;
+mod signatures;
 mod statuses;
 mod tidy;
 mod troubles;
