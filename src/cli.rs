@@ -34,7 +34,7 @@ Begin with `waitbridge demo`: it needs nothing to be set up.";
 enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
-    Send(send::Send),
+    Send(Box<send::Send>),
     Check(check::Check),
     Health(health::Health),
     Token(token::Token),

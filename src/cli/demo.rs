@@ -4,21 +4,20 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 
-use super::deliver::{Answers, Pace, Post, count_of, deliver};
-use super::samples::{SAMPLES, freshen};
-use super::send::rate;
+use super::deliver::{Answer, Post, deliver};
+use super::samples::{SAMPLES, Stamp, freshen};
+use super::send::{duration, rate};
 use crate::app;
 use crate::kafka::embedded::Embedded;
 use crate::kafka::follow::{Followed, Follower};
 use crate::providers::{waitlistplus, waitwhile};
 use crate::settings::{self, Settings};
-use crate::table::parse_duration_ms;
 use crate::telemetry;
 
 /// Runs everything on an embedded broker with generated traffic of both vendors; nothing to set up
@@ -66,11 +65,19 @@ impl Demo {
     /// Sends from here and reads from another thread, until all that was answered 200 has come out.
     fn traffic(&self, base: &str, brokers: &str) -> Result<(Answers, Seen)> {
         let follower = Follower::start(brokers, &TOPICS.map(|(name, _)| name)[..3])?;
-        let pace = Pace { count: count_of(self.duration, self.rate), rate: Some(self.rate) };
+        let count = (self.duration.as_secs_f64() * self.rate).ceil() as u64;
         let expected = OnceLock::new();
         std::thread::scope(|scope| {
             let reader = scope.spawn(|| read(&follower, &expected));
-            let answers = deliver(pace, |index| Ok(post(base, self.seed, index)));
+            let answers = Mutex::new(Answers::default());
+            deliver(Some(self.rate), (0..count).map(|index| (post(base, self.seed, index), ())), |(), answer| {
+                let mut answers = answers.lock().unwrap_or_else(|broken| broken.into_inner());
+                match answer {
+                    Answer::Accepted(accept_id) => answers.accepted.push(accept_id),
+                    Answer::Other(text) => answers.others.push(text),
+                }
+            });
+            let answers = answers.into_inner().unwrap_or_else(|broken| broken.into_inner());
             expected.get_or_init(|| answers.accepted.len());
             let seen = reader.join().map_err(|_| anyhow!("the reader of the broker failed"))?;
             Ok((answers, seen))
@@ -118,12 +125,12 @@ fn demo_settings(dir: &Path, brokers: &str) -> Result<Settings> {
 /// The delivery of this turn: any of the samples, made fresh, on the way its vendor would take.
 fn post(base: &str, seed: u64, index: u64) -> Post {
     let (name, sample) = SAMPLES[(scatter(seed ^ scatter(index)) % SAMPLES.len() as u64) as usize];
-    let body = freshen(sample.as_bytes());
+    let body = freshen(sample.as_bytes(), &Stamp::default());
     if name.starts_with("waitwhile") {
         let signature = waitwhile::signature(SECRET.as_bytes(), SIGNED_URL, &body);
-        Post { url: format!("{base}/webhooks/waitwhile"), headers: vec![(waitwhile::SIGNATURE_HEADER, signature)], body }
+        Post { lane: index, url: format!("{base}/webhooks/waitwhile"), headers: vec![(waitwhile::SIGNATURE_HEADER, signature)], body }
     } else {
-        Post { url: format!("{base}/webhooks/sunshine/{TOKEN}"), headers: Vec::new(), body }
+        Post { lane: index, url: format!("{base}/webhooks/sunshine/{TOKEN}"), headers: Vec::new(), body }
     }
 }
 
@@ -133,6 +140,13 @@ fn scatter(seed: u64) -> u64 {
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     mixed ^ (mixed >> 31)
+}
+
+/// How the deliveries were answered.
+#[derive(Default)]
+struct Answers {
+    accepted: Vec<String>,
+    others: Vec<String>,
 }
 
 /// What came out of the broker.
@@ -193,16 +207,11 @@ fn summary(answers: &Answers, seen: &Seen) -> ExitCode {
     }
     let missing = answers.accepted.iter().filter(|id| !seen.by_accept_id.contains_key(*id)).count();
     let twice = seen.by_accept_id.values().filter(|count| **count > 1).count();
-    println!("\n{} deliveries were answered 200, {} otherwise.", answers.accepted.len(), answers.other_count);
+    println!("\n{} deliveries were answered 200, {} otherwise.", answers.accepted.len(), answers.others.len());
     println!("Of the 200s, {missing} did not come out of the broker, and {twice} came out more than once.");
     for other in &answers.others {
         println!("  not 200: {other}");
     }
-    let well = missing == 0 && twice == 0 && answers.other_count == 0;
+    let well = missing == 0 && twice == 0 && answers.others.is_empty();
     if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let ms = parse_duration_ms(text).filter(|ms| *ms > 0);
-    ms.map(Duration::from_millis).ok_or_else(|| "must be a duration such as 30s or 2m".to_owned())
 }
