@@ -15,6 +15,7 @@ mod deliver;
 mod demo;
 mod health;
 mod samples;
+mod schema;
 mod send;
 pub mod serve;
 mod token;
@@ -38,6 +39,7 @@ enum Command {
     Check(check::Check),
     Health(health::Health),
     Token(token::Token),
+    Schema(schema::Schema),
 }
 
 /// Where the settings are.
@@ -60,6 +62,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Health(health) => health.run(),
         Command::Token(token) => token.run(),
+        Command::Schema(schema) => schema.run(),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("waitbridge: {error:#}");
