@@ -18,6 +18,8 @@ mod samples;
 mod schema;
 mod send;
 pub mod serve;
+mod stop;
+mod tail;
 mod token;
 
 #[derive(Parser)]
@@ -36,6 +38,7 @@ enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
     Send(Box<send::Send>),
+    Tail(tail::Tail),
     Check(check::Check),
     Health(health::Health),
     Token(token::Token),
@@ -52,6 +55,7 @@ struct ConfigFile {
 
 /// The exit codes that mean more than "it failed".
 const SETTINGS: u8 = 2;
+const PROBLEMS: u8 = 3;
 const NOT_OURS: u8 = 4;
 
 pub fn run(arguments: Arguments) -> ExitCode {
@@ -59,6 +63,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Demo(demo) => demo.run(),
         Command::Send(send) => send.run(),
+        Command::Tail(tail) => tail.run(),
         Command::Check(check) => check.run(),
         Command::Health(health) => health.run(),
         Command::Token(token) => token.run(),

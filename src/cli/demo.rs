@@ -14,8 +14,9 @@ use super::deliver::{Answer, Post, deliver};
 use super::samples::{SAMPLES, Stamp, freshen};
 use super::send::{duration, rate};
 use crate::app;
+use crate::kafka;
 use crate::kafka::embedded::Embedded;
-use crate::kafka::follow::{Followed, Follower};
+use crate::kafka::follow::{Followed, Follower, Start};
 use crate::providers::{waitlistplus, waitwhile};
 use crate::settings::{self, Settings};
 use crate::telemetry;
@@ -49,13 +50,14 @@ impl Demo {
         let broker = Embedded::start(&TOPICS).context("the embedded broker does not start")?;
         let dir = tempfile::tempdir().context("no temporary folder can be made")?;
         let settings = demo_settings(dir.path(), &broker.brokers())?;
+        let options = settings.kafka.options("demo");
         actix_web::rt::System::new().block_on(async {
             let running = app::start(settings)?;
             println!("An embedded Kafka broker is at {}. waitbridge takes webhooks at", broker.brokers());
             println!("  http://{}/webhooks/waitwhile and /webhooks/sunshine/{TOKEN}", running.public_address());
             println!("and shows its metrics at http://{}/metrics. What comes out of the broker:\n", running.admin_address());
-            let (base, brokers) = (format!("http://{}", running.public_address()), broker.brokers());
-            let ended = tokio::task::spawn_blocking(move || self.traffic(&base, &brokers)).await?;
+            let base = format!("http://{}", running.public_address());
+            let ended = tokio::task::spawn_blocking(move || self.traffic(&base, &options)).await?;
             running.drain().await;
             let (answers, seen) = ended?;
             Ok(summary(&answers, &seen))
@@ -63,12 +65,12 @@ impl Demo {
     }
 
     /// Sends from here and reads from another thread, until all that was answered 200 has come out.
-    fn traffic(&self, base: &str, brokers: &str) -> Result<(Answers, Seen)> {
-        let follower = Follower::start(brokers, &TOPICS.map(|(name, _)| name)[..3])?;
+    fn traffic(&self, base: &str, options: &kafka::Options) -> Result<(Answers, Seen)> {
+        let mut follower = Follower::start(options, &TOPICS.map(|(name, _)| name)[..3], Start::Beginning)?;
         let count = (self.duration.as_secs_f64() * self.rate).ceil() as u64;
         let expected = OnceLock::new();
         std::thread::scope(|scope| {
-            let reader = scope.spawn(|| read(&follower, &expected));
+            let reader = scope.spawn(|| read(&mut follower, &expected));
             let answers = Mutex::new(Answers::default());
             deliver(Some(self.rate), (0..count).map(|index| (post(base, self.seed, index), ())), |(), answer| {
                 let mut answers = answers.lock().unwrap_or_else(|broken| broken.into_inner());
@@ -157,7 +159,7 @@ struct Seen {
 }
 
 /// Prints and counts until everything expected has come out, or patience is over.
-fn read(follower: &Follower, expected: &OnceLock<usize>) -> Seen {
+fn read(follower: &mut Follower, expected: &OnceLock<usize>) -> Seen {
     let mut seen = Seen::default();
     let mut give_up: Option<Instant> = None;
     loop {
@@ -177,7 +179,7 @@ fn read(follower: &Follower, expected: &OnceLock<usize>) -> Seen {
 impl Seen {
     fn note(&mut self, record: &Followed) {
         let kind = record.header("ce_type").unwrap_or("dead letter").to_owned();
-        println!("  {kind:34} {:48} {}", record.key, gist(&record.value));
+        println!("  {kind:34} {:48} {}", record.key, gist(record.value.as_deref().unwrap_or_default()));
         let accept_id = record.header("ce_acceptid").or_else(|| record.header("wb_acceptid")).unwrap_or_default();
         *self.by_accept_id.entry(accept_id.to_owned()).or_default() += 1;
         *self.by_type.entry(kind).or_default() += 1;
