@@ -15,8 +15,11 @@ mod deliver;
 mod demo;
 mod health;
 mod samples;
+mod schema;
 mod send;
 pub mod serve;
+mod stop;
+mod tail;
 mod token;
 
 #[derive(Parser)]
@@ -34,10 +37,12 @@ Begin with `waitbridge demo`: it needs nothing to be set up.";
 enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
-    Send(send::Send),
+    Send(Box<send::Send>),
+    Tail(tail::Tail),
     Check(check::Check),
     Health(health::Health),
     Token(token::Token),
+    Schema(schema::Schema),
 }
 
 /// Where the settings are.
@@ -50,6 +55,7 @@ struct ConfigFile {
 
 /// The exit codes that mean more than "it failed".
 const SETTINGS: u8 = 2;
+const PROBLEMS: u8 = 3;
 const NOT_OURS: u8 = 4;
 
 pub fn run(arguments: Arguments) -> ExitCode {
@@ -57,9 +63,11 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Demo(demo) => demo.run(),
         Command::Send(send) => send.run(),
+        Command::Tail(tail) => tail.run(),
         Command::Check(check) => check.run(),
         Command::Health(health) => health.run(),
         Command::Token(token) => token.run(),
+        Command::Schema(schema) => schema.run(),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("waitbridge: {error:#}");

@@ -15,6 +15,7 @@ mod source;
 mod fixtures;
 mod kills;
 mod lives;
+mod look;
 mod reload;
 mod samples;
 mod signatures;
