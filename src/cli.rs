@@ -13,6 +13,7 @@ use crate::settings::Invalid;
 mod check;
 mod deliver;
 mod demo;
+mod explain;
 mod health;
 mod samples;
 mod schema;
@@ -40,6 +41,7 @@ enum Command {
     Send(Box<send::Send>),
     Tail(tail::Tail),
     Check(check::Check),
+    Explain(explain::Explain),
     Health(health::Health),
     Token(token::Token),
     Schema(schema::Schema),
@@ -65,6 +67,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Send(send) => send.run(),
         Command::Tail(tail) => tail.run(),
         Command::Check(check) => check.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Health(health) => health.run(),
         Command::Token(token) => token.run(),
         Command::Schema(schema) => schema.run(),

@@ -17,7 +17,7 @@ use crate::settings::{self, Settings};
 
 mod audit;
 pub mod line;
-mod mask;
+pub mod mask;
 mod view;
 
 use audit::{Audit, Problem, Read};

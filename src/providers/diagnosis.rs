@@ -92,15 +92,16 @@ impl Evidence {
 
 /// `others`: what the settings say of the other endpoints, by their names.
 pub fn diagnose(signing: &Signing, others: &[(&str, &Signing)], evidence: &Evidence) -> Diagnosis {
-    let found = shown(&evidence.signature).and_then(|mac| {
-        let mut trials = Trials { mac, body: &evidence.body, left_bytes: HASHED_BYTES_MAX };
-        as_configured(&mut trials, signing)
-            .or_else(|| misread(&mut trials, signing))
-            .or_else(|| body_only(&mut trials, signing))
-            .or_else(|| reserialized(&mut trials, signing))
-            .or_else(|| other_url(&mut trials, signing, others, evidence))
-            .or_else(|| other_secret(&mut trials, signing, others))
-    });
+    let Some(mac) = shown(&evidence.signature) else {
+        return told(Cause::Unknown, "what stands in the header is no signature: standard base64, with padding, of 32 bytes");
+    };
+    let mut trials = Trials { mac, body: &evidence.body, left_bytes: HASHED_BYTES_MAX };
+    let found = as_configured(&mut trials, signing)
+        .or_else(|| misread(&mut trials, signing))
+        .or_else(|| body_only(&mut trials, signing))
+        .or_else(|| reserialized(&mut trials, signing))
+        .or_else(|| other_url(&mut trials, signing, others, evidence))
+        .or_else(|| other_secret(&mut trials, signing, others));
     let unknown = "neither another URL, secret nor form of the body makes it match; \
         check that the secret is the one that the vendor shows for this webhook";
     found.unwrap_or_else(|| told(Cause::Unknown, unknown))

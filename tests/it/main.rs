@@ -12,6 +12,7 @@ mod reader;
 mod repeats;
 mod source;
 
+mod explain;
 mod fixtures;
 mod kills;
 mod lives;
