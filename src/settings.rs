@@ -8,16 +8,18 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use config::{Config, Environment, File, FileFormat, Source, Value};
+use config::{Config, ConfigError, Environment, File, FileFormat, Source, Value};
 
 use crate::table::{Mistake, Mistakes, Table};
 
 mod disk;
 mod endpoints;
+mod publishing;
 mod sections;
 pub mod watch;
 
 use disk::Disk;
+use endpoints::Told;
 pub use sections::{JournalSettings, KafkaSettings, LogSettings, ServerSettings};
 use watch::{Said, Watch};
 
@@ -78,10 +80,16 @@ fn read_file(file: &Path, disk: &Disk) -> Result<(Settings, Said), Invalid> {
 }
 
 fn parse_with(text: &str, origin: &str, environment: Environment, disk: &Disk) -> Result<(Settings, Said), Invalid> {
-    let merged = Config::builder().add_source(Named::new(text, origin)).add_source(environment).build();
-    let values = merged.and_then(|merged| merged.collect()).map_err(|error| one(origin, "syntax", error.to_string()))?;
+    check_variables(&environment)?;
+    let text = Named::new(text, origin);
+    text.collect().map_err(|error| one(origin, "syntax", syntax(&error)))?;
+    let merged = Config::builder().add_source(text).add_source(environment).build();
+    let values = merged.and_then(|merged| merged.collect()).map_err(|error| one(ENVIRONMENT, "variables", error.to_string()))?;
     read(values.into_iter().collect(), origin, disk)
 }
+
+/// What the config crate calls it.
+const ENVIRONMENT: &str = "the environment";
 
 pub fn environment() -> Environment {
     Environment::with_prefix("WAITBRIDGE").prefix_separator("__").separator("__")
@@ -102,14 +110,32 @@ fn read(values: BTreeMap<String, Value>, origin: &str, disk: &Disk) -> Result<(S
     let (relay, prepare) = sections::relay(&mut root, &journal);
     let kafka = sections::kafka(&mut root, &prepare);
     let log = sections::log(&mut root);
-    let (endpoints, said) = endpoints::read(&mut root, disk).into_iter().unzip();
+    let told = endpoints::read(&mut root, disk);
     root.finish();
     let mistakes = mistakes.into_list();
     if !mistakes.is_empty() {
         return Err(Invalid(mistakes));
     }
+    let (endpoints, said) = told.into_iter().map(Told::into_parts).unzip();
     let said = Said { endpoints: said, others: watch::facts(&others, &disk.trail()) };
     Ok((Settings { server, journal, relay, prepare, kafka, log, endpoints, watch: None }, said))
+}
+
+fn check_variables(environment: &Environment) -> Result<(), Invalid> {
+    let variables = environment.collect().map_err(|error| one(ENVIRONMENT, "variables", error.to_string()))?;
+    match variables.keys().find(|key| key.split('.').next() == Some("endpoint")) {
+        Some(key) => {
+            Err(one(ENVIRONMENT, key, "endpoints cannot come from the environment; write them into the file, or a file in endpoints_dir"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Without the line itself: somebody may have put a secret there.
+fn syntax(error: &ConfigError) -> String {
+    let text = error.to_string();
+    let told = text.lines().filter(|line| !line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit()).starts_with('|'));
+    told.map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(": ")
 }
 
 fn one(origin: &str, key: &str, wanted: impl Into<String>) -> Invalid {

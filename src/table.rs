@@ -71,6 +71,11 @@ impl<'a> Table<'a> {
         self.mistakes
     }
 
+    /// Where it stands, as far as its keys do not say so themselves.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
     pub fn values(&self) -> &BTreeMap<String, Value> {
         &self.values
     }
@@ -105,10 +110,22 @@ impl<'a> Table<'a> {
     pub fn flag(&mut self, key: &str, default: Flag) -> bool {
         let default = default == Flag::On;
         let Some(value) = self.take(key) else { return default };
-        value.into_bool().unwrap_or_else(|_| {
-            self.mistake(key, "must be true or false");
-            default
-        })
+        match text_of(value).as_deref() {
+            Some("true") => true,
+            Some("false") => false,
+            _ => {
+                self.mistake(key, "must be true or false");
+                default
+            }
+        }
+    }
+
+    /// A key that people write and that may not be there.
+    pub fn refuse(&mut self, key: &str, wanted: &str) {
+        if self.has(key) {
+            self.mistake(key, wanted);
+            self.values.remove(key);
+        }
     }
 
     pub fn whole(&mut self, key: &str, allowed: RangeInclusive<u64>, default: u64) -> u64 {
@@ -146,7 +163,8 @@ impl<'a> Table<'a> {
 
     /// A list of texts, or one text with commas.
     pub fn list(&mut self, key: &str, default: &[&str]) -> Vec<String> {
-        let Some(value) = self.take(key) else { return default.iter().map(|text| (*text).to_owned()).collect() };
+        let default = || default.iter().map(|text| (*text).to_owned()).collect();
+        let Some(value) = self.take(key) else { return default() };
         let items = match value.kind {
             ValueKind::Array(items) => items.into_iter().map(text_of).collect::<Option<Vec<String>>>(),
             ValueKind::String(text) => Some(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()),
@@ -154,7 +172,7 @@ impl<'a> Table<'a> {
         };
         items.unwrap_or_else(|| {
             self.mistake(key, "must be a list of texts");
-            Vec::new()
+            default()
         })
     }
 

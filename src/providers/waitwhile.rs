@@ -49,8 +49,12 @@ fn public_urls(table: &mut Table) -> Vec<String> {
     if !(1..=URLS_MAX).contains(&urls.len()) {
         table.mistake("public_urls", format!("must list 1 to {URLS_MAX} URLs, exactly as entered at the vendor"));
     }
-    for url in urls.iter().filter(|url| !is_absolute(url)) {
-        table.mistake("public_urls", format!("{url:?} must be an absolute URL: https://host/path, exactly as entered at the vendor"));
+    for (url, number) in urls.iter().zip(1..) {
+        if has_user(url) {
+            table.mistake("public_urls", format!("URL {number} must not hold a user or password: https://host/path"));
+        } else if !is_absolute(url) {
+            table.mistake("public_urls", format!("{url:?} must be an absolute URL: https://host/path, exactly as entered at the vendor"));
+        }
     }
     urls
 }
@@ -67,9 +71,18 @@ fn secrets(table: &mut Table, pending: Pending) -> Vec<Vec<u8>> {
     files.iter().filter_map(|file| table.secret_file("secret_files", file)).collect()
 }
 
-fn is_absolute(url: &str) -> bool {
+/// Between the slashes: the host, and what may stand around it.
+fn authority(url: &str) -> &str {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
-    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+fn has_user(url: &str) -> bool {
+    authority(url).contains('@')
+}
+
+fn is_absolute(url: &str) -> bool {
+    let host = authority(url);
     !host.is_empty() && !host.starts_with(':') && url.chars().all(|c| !c.is_whitespace() && !c.is_control())
 }
 

@@ -140,6 +140,8 @@ fn seen_in(listed: &io::Result<Vec<PathBuf>>) -> Seen {
 fn why(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::FileTooLarge => "it is too large (more than 1MiB, or 10000 files)".to_owned(),
+        ErrorKind::NotFound => "it does not exist".to_owned(),
+        ErrorKind::PermissionDenied => "the user that runs waitbridge may not read it".to_owned(),
         kind => kind.to_string(),
     }
 }

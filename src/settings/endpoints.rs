@@ -5,10 +5,10 @@ use std::path::Path;
 
 use config::Source;
 
-use super::Named;
 use super::disk::Disk;
 use super::sections::network;
 use super::watch::{Facts, facts};
+use super::{Named, syntax};
 use crate::providers::endpoints::Endpoint;
 use crate::providers::{Pending, VENDORS, vendor};
 use crate::table::{Flag, Table};
@@ -16,8 +16,23 @@ use crate::table::{Flag, Table};
 /// The keys that are read here: all that can change while the process runs.
 pub const KEYS: &[&str] = &["endpoint", "endpoints_dir"];
 
-/// An endpoint, and under its name what the settings say of it.
-type Told = (Endpoint, (String, Facts));
+/// An endpoint, what the settings say of it, and where.
+pub struct Told {
+    endpoint: Endpoint,
+    facts: Facts,
+    origin: String,
+}
+
+impl Told {
+    /// With the name beside what is said under it.
+    pub fn into_parts(self) -> (Endpoint, (String, Facts)) {
+        let name = self.endpoint.name.clone();
+        (self.endpoint, (name, self.facts))
+    }
+}
+
+/// As people write a secret into the settings themselves.
+const INLINE: &[&str] = &["secret", "secrets", "token", "tokens", "basic", "user", "password"];
 
 pub fn read(root: &mut Table, disk: &Disk) -> Vec<Told> {
     let mut endpoints = endpoints_of(root, disk);
@@ -35,7 +50,7 @@ pub fn read(root: &mut Table, disk: &Disk) -> Vec<Told> {
 
 fn read_file(root: &Table, disk: &Disk, file: &Path) -> Vec<Told> {
     let origin = file.display().to_string();
-    let values = disk.text(file).and_then(|text| Named::new(&text, &origin).collect().map_err(|error| error.to_string()));
+    let values = disk.text(file).and_then(|text| Named::new(&text, &origin).collect().map_err(|error| syntax(&error)));
     match values {
         Ok(values) => {
             let mut table = Table::new("", &origin, values.into_iter().collect::<BTreeMap<_, _>>(), root.mistakes(), disk);
@@ -52,10 +67,9 @@ fn read_file(root: &Table, disk: &Disk, file: &Path) -> Vec<Told> {
 
 fn endpoints_of(table: &mut Table, disk: &Disk) -> Vec<Told> {
     let told = |table: Table| {
-        let values = table.values().clone();
+        let (values, origin) = (table.values().clone(), table.origin().to_owned());
         let endpoint = endpoint(table)?;
-        let name = endpoint.name.clone();
-        Some((endpoint, (name, facts(&values, &disk.trail()))))
+        Some(Told { endpoint, facts: facts(&values, &disk.trail()), origin })
     };
     table.tables("endpoint").into_iter().filter_map(told).collect()
 }
@@ -72,6 +86,8 @@ fn endpoint(mut table: Table) -> Option<Endpoint> {
         return None;
     };
     let provider = (vendor.build)(&mut table, pending);
+    let from_files = "secrets come from files only: name one in secret_files or basic_files, or a token's hash in token_sha256";
+    INLINE.iter().for_each(|key| table.refuse(key, from_files));
     table.finish();
     Some(Endpoint { name: name?, vendor: vendor.name, tenant: tenant?, pending, allow_from, provider: provider? })
 }
@@ -86,10 +102,12 @@ fn is_name(table: &Table, key: &str, name: &str) -> bool {
     fits
 }
 
-fn check_names(root: &Table, endpoints: &[Told]) {
-    for (index, (endpoint, _)) in endpoints.iter().enumerate() {
-        if endpoints[..index].iter().any(|(earlier, _)| earlier.name == endpoint.name) {
-            root.mistake("endpoint", format!("two endpoints have the name \"{}\"; each needs its own", endpoint.name));
+fn check_names(root: &Table, all: &[Told]) {
+    for (index, told) in all.iter().enumerate() {
+        let name = &told.endpoint.name;
+        if let Some(earlier) = all[..index].iter().find(|earlier| earlier.endpoint.name == *name) {
+            let wanted = format!("two endpoints have the name \"{name}\" (the other one in {}); each needs its own", earlier.origin);
+            root.mistakes().note(&told.origin, "endpoint", wanted);
         }
     }
 }
