@@ -14,9 +14,11 @@ mod check;
 mod deliver;
 mod demo;
 mod health;
+mod journal;
 mod samples;
 mod send;
 pub mod serve;
+mod show;
 mod token;
 
 #[derive(Parser)]
@@ -38,6 +40,7 @@ enum Command {
     Check(check::Check),
     Health(health::Health),
     Token(token::Token),
+    Journal(journal::Journal),
 }
 
 /// Where the settings are.
@@ -50,6 +53,7 @@ struct ConfigFile {
 
 /// The exit codes that mean more than "it failed".
 const SETTINGS: u8 = 2;
+const PROBLEMS: u8 = 3;
 const NOT_OURS: u8 = 4;
 
 pub fn run(arguments: Arguments) -> ExitCode {
@@ -60,6 +64,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Health(health) => health.run(),
         Command::Token(token) => token.run(),
+        Command::Journal(journal) => journal.run(),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("waitbridge: {error:#}");
