@@ -20,6 +20,7 @@ mod send;
 pub mod serve;
 mod show;
 mod token;
+mod topics;
 
 #[derive(Parser)]
 #[command(name = "waitbridge", version = VERSION.as_str(), about, long_about = LONG_ABOUT, arg_required_else_help = true)]
@@ -41,6 +42,7 @@ enum Command {
     Health(health::Health),
     Token(token::Token),
     Journal(journal::Journal),
+    Topics(topics::Topics),
 }
 
 /// Where the settings are.
@@ -65,6 +67,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Health(health) => health.run(),
         Command::Token(token) => token.run(),
         Command::Journal(journal) => journal.run(),
+        Command::Topics(topics) => topics.run(),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("waitbridge: {error:#}");

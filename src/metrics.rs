@@ -1,15 +1,20 @@
 //! Every metric of waitbridge in one list (name, help, labels, buckets), and the verbs that move them.
 //!
-//! No type of the `prometheus` crate leaves this file, and no label value comes from a delivery: only from
+//! No type of the `prometheus` crate leaves this room, and no label value comes from a delivery: only from
 //! settings and closed enums, so the number of series is bounded. Units are in the names; all names carry the
 //! prefix `waitbridge_`.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prometheus::core::Collector;
-use prometheus::{Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
-use prometheus::{Opts, Registry, TextEncoder};
+use prometheus::{Encoder, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{Registry, TextEncoder};
+
+mod figures;
+mod list;
+
+pub use figures::Figures;
+use list::List;
 
 /// From the answer of a page cache to a disk in trouble.
 const FAST_SECONDS: &[f64] = &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 8.0];
@@ -61,6 +66,7 @@ pub struct Metrics {
     blocked: IntGaugeVec,
     rebuilds: IntCounterVec,
     brokers_connected: IntGauge,
+    partitions_mismatch: IntGaugeVec,
     draining: IntGauge,
     /// Receipt of the oldest undelivered record in milliseconds since 1970; 0 = none. Its age is computed at the scrape.
     oldest_undelivered_ms: AtomicI64,
@@ -138,6 +144,12 @@ impl Metrics {
             blocked: list.gauges("relay_blocked", "1 while the relay waits for this.", &["topic", "reason"]),
             rebuilds: list.counters("kafka_producer_rebuilds_total", "Producers dropped and built anew.", &["cause"]),
             brokers_connected: list.gauge("kafka_brokers_connected", "Brokers with a connection that is up."),
+            partitions_mismatch: list.gauges(
+                "topic_partitions_mismatch",
+                "1 if this topic has another number of partitions than when this process saw it first (its keys have moved), or than the \
+                    other event topic (the two cannot be joined).",
+                &["topic"],
+            ),
             draining: list.gauge("draining", "1 while shutting down."),
             oldest_undelivered_ms: AtomicI64::new(0),
             registry: list.registry,
@@ -291,6 +303,14 @@ impl Metrics {
         self.brokers_connected.set(brokers as i64);
     }
 
+    pub fn topic_partitions_fit(&self, topic: &str) {
+        self.partitions_mismatch.with_label_values(&[topic]).set(0);
+    }
+
+    pub fn topic_partitions_differ(&self, topic: &str) {
+        self.partitions_mismatch.with_label_values(&[topic]).set(1);
+    }
+
     pub fn draining_started(&self) {
         self.draining.set(1);
     }
@@ -313,80 +333,6 @@ impl Drop for InFlight {
 
 fn now_seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
-}
-
-/// Makes metrics and registers them; a name twice or a bad label is a mistake in the list above.
-struct List {
-    registry: Registry,
-}
-
-impl List {
-    /// With what moves by itself, or never.
-    fn new() -> List {
-        let list = List { registry: Registry::new() };
-        let build = list.gauges("build_info", "The running build; always 1.", &["version", "revision"]);
-        build.with_label_values(&[env!("CARGO_PKG_VERSION"), option_env!("WAITBRIDGE_REVISION").unwrap_or("unknown")]).set(1);
-        #[cfg(target_os = "linux")]
-        list.add(prometheus::process_collector::ProcessCollector::for_self());
-        list
-    }
-
-    /// Both results exist from the start.
-    fn transactions(&self) -> IntCounterVec {
-        let transactions = self.counters("relay_transactions_total", "Transactions by how they ended.", &["result"]);
-        TRANSACTION_RESULTS.iter().for_each(|result| drop(transactions.with_label_values(&[*result])));
-        transactions
-    }
-
-    fn opts(name: &str, help: &str) -> Opts {
-        Opts::new(format!("waitbridge_{name}"), help)
-    }
-
-    fn buckets(name: &str, help: &str, buckets: &[f64]) -> HistogramOpts {
-        HistogramOpts::from(List::opts(name, help)).buckets(buckets.to_vec())
-    }
-
-    fn add<M: Collector + 'static>(&self, metric: M) {
-        self.registry.register(Box::new(metric)).expect("the list of metrics is well formed");
-    }
-
-    fn added<M: Collector + Clone + 'static>(&self, metric: prometheus::Result<M>) -> M {
-        let metric = metric.expect("the list of metrics is well formed");
-        self.add(metric.clone());
-        metric
-    }
-
-    fn counter(&self, name: &str, help: &str) -> IntCounter {
-        self.added(IntCounter::with_opts(List::opts(name, help)))
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.added(IntCounterVec::new(List::opts(name, help), labels))
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.added(IntGauge::with_opts(List::opts(name, help)))
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.added(IntGaugeVec::new(List::opts(name, help), labels))
-    }
-
-    fn number(&self, name: &str, help: &str) -> Gauge {
-        self.added(Gauge::with_opts(List::opts(name, help)))
-    }
-
-    fn stamps(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
-        self.added(GaugeVec::new(List::opts(name, help), labels))
-    }
-
-    fn time(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
-        self.added(Histogram::with_opts(List::buckets(name, help, buckets)))
-    }
-
-    fn times(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
-        self.added(HistogramVec::new(List::buckets(name, help, buckets), labels))
-    }
 }
 
 #[cfg(test)]

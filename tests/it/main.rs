@@ -15,6 +15,7 @@ mod source;
 mod fixtures;
 mod kills;
 mod lives;
+mod ops;
 mod samples;
 mod statuses;
 mod tidy;

@@ -68,7 +68,10 @@ fn verify(inspection: &Inspection) -> Result<Verdict> {
 
 impl Verdict {
     fn object(&self) -> Value {
-        let flaw = |flaw: &Flaw| json!({"segment": flaw.segment, "offset": flaw.offset, "seq": flaw.seq, "records": flaw.records, "kind": flaw.kind.code()});
+        let flaw = |flaw: &Flaw| {
+            let Flaw { segment, offset, seq, records, kind } = flaw;
+            json!({"segment": segment, "offset": offset, "seq": seq, "records": records, "kind": kind.code()})
+        };
         json!({"records": self.records, "bytes": self.bytes, "damages": self.flaws.iter().map(flaw).collect::<Vec<_>>()})
     }
 
