@@ -19,6 +19,7 @@ mod samples;
 mod send;
 pub mod serve;
 mod show;
+mod status;
 mod token;
 mod topics;
 
@@ -43,6 +44,7 @@ enum Command {
     Token(token::Token),
     Journal(journal::Journal),
     Topics(topics::Topics),
+    Status(status::Status),
 }
 
 /// Where the settings are.
@@ -68,6 +70,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Token(token) => token.run(),
         Command::Journal(journal) => journal.run(),
         Command::Topics(topics) => topics.run(),
+        Command::Status(status) => status.run(),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("waitbridge: {error:#}");
