@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use config::{Config, Environment, File, FileFormat, Source, Value};
 
-use crate::table::{Files, Mistake, Mistakes, Table};
+use crate::table::{Files, InForce, Mistake, Mistakes, Table};
 
 mod endpoints;
 mod sections;
@@ -31,6 +31,8 @@ pub struct Settings {
     pub kafka: KafkaSettings,
     pub log: LogSettings,
     pub endpoints: Vec<Endpoint>,
+    /// All of it as it holds, for those who want to see it.
+    pub in_force: InForce,
 }
 
 /// Why there are no settings: all that is wrong, a line each.
@@ -86,8 +88,12 @@ fn read(values: BTreeMap<String, Value>, origin: &str) -> Result<Settings, Inval
     let log = sections::log(&mut root);
     let endpoints = endpoints::read(&mut root);
     root.finish();
+    let in_force = mistakes.in_force();
     let mistakes = mistakes.into_list();
-    if mistakes.is_empty() { Ok(Settings { server, journal, relay, prepare, kafka, log, endpoints }) } else { Err(Invalid(mistakes)) }
+    if !mistakes.is_empty() {
+        return Err(Invalid(mistakes));
+    }
+    Ok(Settings { server, journal, relay, prepare, kafka, log, endpoints, in_force })
 }
 
 fn one(origin: &str, key: &str, wanted: impl Into<String>) -> Invalid {
