@@ -89,12 +89,20 @@ pub fn start_with<B: Broker + 'static>(
     let broker = broker(settings.kafka.options(&id.to_string()), metrics.clone(), stop.clone())?;
     let prepare = Prepare::new(settings.prepare, endpoints.clone());
     let clock = Box::new(WallClock { stop: stop.clone() });
+    let started_ms = clock.now_ms();
     let relay = Relay::new(source, broker, prepare, settings.relay, clock, stop.clone(), status.clone(), metrics.clone());
     let relay = spawn(relay)?;
 
     let reload = reload::start(settings.watch, endpoints.clone(), metrics.clone())?;
-    let probe =
-        Probe { endpoints: endpoints.clone(), journal: journal.clone(), relay: status, stages: stages.clone(), metrics: metrics.clone() };
+    let probe = Probe {
+        endpoints: endpoints.clone(),
+        journal: journal.clone(),
+        relay: status,
+        stages: stages.clone(),
+        metrics: metrics.clone(),
+        journal_id: id,
+        started_ms,
+    };
     let public = Public {
         ingress: Ingress::new(endpoints, journal.clone(), metrics.clone(), settings.server.accept_deadline),
         budget: Budget::new(settings.server.limits.bodies_in_flight_bytes_max, metrics.clone()),

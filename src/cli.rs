@@ -15,13 +15,17 @@ mod deliver;
 mod demo;
 mod explain;
 mod health;
+mod journal;
 mod samples;
 mod schema;
 mod send;
 pub mod serve;
+mod show;
+mod status;
 mod stop;
 mod tail;
 mod token;
+mod topics;
 
 #[derive(Parser)]
 #[command(name = "waitbridge", version = VERSION.as_str(), about, long_about = LONG_ABOUT, arg_required_else_help = true)]
@@ -45,6 +49,9 @@ enum Command {
     Health(health::Health),
     Token(token::Token),
     Schema(schema::Schema),
+    Journal(journal::Journal),
+    Topics(topics::Topics),
+    Status(status::Status),
 }
 
 /// Where the settings are.
@@ -71,6 +78,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Health(health) => health.run(),
         Command::Token(token) => token.run(),
         Command::Schema(schema) => schema.run(),
+        Command::Journal(journal) => journal.run(),
+        Command::Topics(topics) => topics.run(),
+        Command::Status(status) => status.run(),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("waitbridge: {error:#}");

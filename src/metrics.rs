@@ -11,8 +11,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use prometheus::{Encoder, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use prometheus::{Registry, TextEncoder};
 
+mod figures;
 mod list;
 
+pub use figures::Figures;
 use list::{List, drop_series};
 
 /// From the answer of a page cache to a disk in trouble.
@@ -71,6 +73,7 @@ pub struct Metrics {
     brokers_connected: IntGauge,
     config_successful: IntGauge,
     config_read: Gauge,
+    partitions_mismatch: IntGaugeVec,
     draining: IntGauge,
     /// Receipt of the oldest undelivered record in milliseconds since 1970; 0 = none. Its age is computed at the scrape.
     oldest_undelivered_ms: AtomicI64,
@@ -148,6 +151,12 @@ impl Metrics {
             brokers_connected: list.gauge("kafka_brokers_connected", "Brokers with a connection that is up."),
             config_successful: list.gauge("config_last_reload_successful", "1 if the settings could be used when they were last read."),
             config_read: list.number("config_last_reload_timestamp_seconds", "When the settings were last read, at the start or later."),
+            partitions_mismatch: list.gauges(
+                "topic_partitions_mismatch",
+                "1 if this topic has another number of partitions than when this process saw it first (its keys have moved), or than the \
+                    other event topic (the two cannot be joined).",
+                &["topic"],
+            ),
             draining: list.gauge("draining", "1 while shutting down."),
             oldest_undelivered_ms: AtomicI64::new(0),
             registry: list.registry,
@@ -326,6 +335,14 @@ impl Metrics {
 
     pub fn brokers_connected(&self, brokers: usize) {
         self.brokers_connected.set(brokers as i64);
+    }
+
+    pub fn topic_partitions_fit(&self, topic: &str) {
+        self.partitions_mismatch.with_label_values(&[topic]).set(0);
+    }
+
+    pub fn topic_partitions_differ(&self, topic: &str) {
+        self.partitions_mismatch.with_label_values(&[topic]).set(1);
     }
 
     pub fn draining_started(&self) {

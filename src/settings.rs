@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use config::{Config, ConfigError, Environment, File, FileFormat, Source, Value};
 
-use crate::table::{Mistake, Mistakes, Table};
+use crate::table::{InForce, Mistake, Mistakes, Table};
 
 mod disk;
 mod endpoints;
@@ -39,6 +39,8 @@ pub struct Settings {
     pub endpoints: Vec<Endpoint>,
     /// Where they come from, if they come from a file.
     pub watch: Option<Watch>,
+    /// All of it as it holds, for those who want to see it.
+    pub in_force: InForce,
 }
 
 /// Why there are no settings: all that is wrong, a line each.
@@ -112,13 +114,14 @@ fn read(values: BTreeMap<String, Value>, origin: &str, disk: &Disk) -> Result<(S
     let log = sections::log(&mut root);
     let told = endpoints::read(&mut root, disk);
     root.finish();
+    let in_force = mistakes.in_force();
     let mistakes = mistakes.into_list();
     if !mistakes.is_empty() {
         return Err(Invalid(mistakes));
     }
     let (endpoints, said) = told.into_iter().map(Told::into_parts).unzip();
     let said = Said { endpoints: said, others: watch::facts(&others, &disk.trail()) };
-    Ok((Settings { server, journal, relay, prepare, kafka, log, endpoints, watch: None }, said))
+    Ok((Settings { server, journal, relay, prepare, kafka, log, endpoints, watch: None, in_force }, said))
 }
 
 fn check_variables(environment: &Environment) -> Result<(), Invalid> {

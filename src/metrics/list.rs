@@ -1,23 +1,21 @@
-//! How the metrics of the list are made and registered, and how series are dropped again. Knows no metric by name but those
-//! that move by themselves.
+//! How a metric is made and registered, for the list of all of them, and how series are dropped again.
 
 use std::collections::HashMap;
 
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
-use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-};
+use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{Opts, Registry};
 
 use super::TRANSACTION_RESULTS;
 
-/// Makes metrics and registers them; a name twice or a bad label is a mistake in the list.
-pub struct List {
-    pub registry: Registry,
+/// Makes metrics and registers them; a name twice or a bad label is a mistake in the list above.
+pub(super) struct List {
+    pub(super) registry: Registry,
 }
 
 impl List {
     /// With what moves by itself, or never.
-    pub fn new() -> List {
+    pub(super) fn new() -> List {
         let list = List { registry: Registry::new() };
         let build = list.gauges("build_info", "The running build; always 1.", &["version", "revision"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), option_env!("WAITBRIDGE_REVISION").unwrap_or("unknown")]).set(1);
@@ -27,7 +25,7 @@ impl List {
     }
 
     /// Both results exist from the start.
-    pub fn transactions(&self) -> IntCounterVec {
+    pub(super) fn transactions(&self) -> IntCounterVec {
         let transactions = self.counters("relay_transactions_total", "Transactions by how they ended.", &["result"]);
         TRANSACTION_RESULTS.iter().for_each(|result| drop(transactions.with_label_values(&[*result])));
         transactions
@@ -51,45 +49,45 @@ impl List {
         metric
     }
 
-    pub fn counter(&self, name: &str, help: &str) -> IntCounter {
+    pub(super) fn counter(&self, name: &str, help: &str) -> IntCounter {
         self.added(IntCounter::with_opts(List::opts(name, help)))
     }
 
-    pub fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    pub(super) fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
         self.added(IntCounterVec::new(List::opts(name, help), labels))
     }
 
-    pub fn gauge(&self, name: &str, help: &str) -> IntGauge {
+    pub(super) fn gauge(&self, name: &str, help: &str) -> IntGauge {
         self.added(IntGauge::with_opts(List::opts(name, help)))
     }
 
-    pub fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    pub(super) fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
         self.added(IntGaugeVec::new(List::opts(name, help), labels))
     }
 
-    pub fn number(&self, name: &str, help: &str) -> Gauge {
+    pub(super) fn number(&self, name: &str, help: &str) -> Gauge {
         self.added(Gauge::with_opts(List::opts(name, help)))
     }
 
-    pub fn stamps(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+    pub(super) fn stamps(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
         self.added(GaugeVec::new(List::opts(name, help), labels))
     }
 
-    pub fn endpoint_stamps(&self, name: &str, help: &str) -> GaugeVec {
+    pub(super) fn endpoint_stamps(&self, name: &str, help: &str) -> GaugeVec {
         self.stamps(name, help, &["endpoint"])
     }
 
-    pub fn time(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+    pub(super) fn time(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
         self.added(Histogram::with_opts(List::buckets(name, help, buckets)))
     }
 
-    pub fn times(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+    pub(super) fn times(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
         self.added(HistogramVec::new(List::buckets(name, help, buckets), labels))
     }
 }
 
 /// Drops the series of endpoints that are gone.
-pub fn drop_series<B: MetricVecBuilder>(series: &MetricVec<B>, is_gone: &impl Fn(&str) -> bool) {
+pub(super) fn drop_series<B: MetricVecBuilder>(series: &MetricVec<B>, is_gone: &impl Fn(&str) -> bool) {
     for metric in series.collect().iter().flat_map(|family| family.get_metric()) {
         let labels: HashMap<&str, &str> = metric.get_label().iter().map(|pair| (pair.name(), pair.value())).collect();
         if labels.get("endpoint").is_some_and(|endpoint| is_gone(endpoint)) {

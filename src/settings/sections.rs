@@ -10,7 +10,7 @@ use tracing::Level;
 
 use super::publishing::{mode, privacy, routes};
 use crate::journal::disk;
-use crate::kafka::topics::Spec;
+use crate::kafka::topics::{Spec, specs};
 use crate::kafka::{self, RESERVED_PROPERTIES, SECRET_PROPERTIES, producer};
 use crate::providers::Rules;
 use crate::relay::{self, prepare};
@@ -49,6 +49,7 @@ pub struct KafkaSettings {
     pub checkpoint_topic: String,
     pub message_bytes_max: u64,
     pub properties: Vec<(String, String)>,
+    pub topics: Vec<Spec>,
     pub create: Vec<Spec>,
 }
 
@@ -80,6 +81,7 @@ impl KafkaSettings {
             transaction_timeout_ms: self.transaction_timeout_ms,
             message_bytes_max: self.message_bytes_max,
             properties: self.properties.clone(),
+            topics: self.topics.clone(),
             create: self.create.clone(),
         }
     }
@@ -157,13 +159,17 @@ pub fn kafka(root: &mut Table, publishing: &prepare::Settings) -> KafkaSettings 
     if brokers.is_empty() || !brokers.iter().all(|broker| is_broker(broker)) {
         table.mistake("brokers", "must name at least one broker, each as \"host:port\"");
     }
+    let message_bytes_max = publishing.value_bytes_max as u64 + RECORD_OVERHEAD_BYTES;
+    let Topics { person, location, dead_letter } = &publishing.topics;
+    let topics = specs([person, location, dead_letter, &checkpoint_topic], replication, message_bytes_max);
     let settings = KafkaSettings {
         brokers,
         prefix: name(&mut table, "prefix", "waitbridge"),
         transaction_timeout_ms: timeout_ms,
-        message_bytes_max: publishing.value_bytes_max as u64 + RECORD_OVERHEAD_BYTES,
+        message_bytes_max,
         properties: properties(&mut table),
-        create: if create { specs(&publishing.topics, &checkpoint_topic, replication) } else { Vec::new() },
+        create: if create { topics.clone() } else { Vec::new() },
+        topics,
         checkpoint_topic,
     };
     if let Err(why) = producer::check(&settings.options("check")) {
@@ -200,12 +206,6 @@ fn properties(table: &mut Table) -> Vec<(String, String)> {
         }
     }
     all
-}
-
-fn specs(topics: &Topics, checkpoint_topic: &str, replication: i32) -> Vec<Spec> {
-    let day_ms = 24 * HOUR_MS;
-    let spec = |name: &str, partitions, days| Spec { name: name.to_owned(), partitions, replication, retention_ms: days * day_ms };
-    vec![spec(&topics.person, 12, 7), spec(&topics.location, 12, 7), spec(&topics.dead_letter, 1, 14), spec(checkpoint_topic, 1, 7)]
 }
 
 pub fn relay(root: &mut Table, journal: &JournalSettings) -> (relay::Limits, prepare::Settings) {

@@ -198,3 +198,37 @@ fn two_endpoints_of_one_name_are_refused_wherever_they_stand() {
     let text = text.replace("endpoints_dir = \"\"", &format!("endpoints_dir = \"{}\"", more.display()));
     assert!(mistakes(&text).iter().any(|mistake| mistake.wanted.contains("two endpoints have the name \"waitwhile\"")));
 }
+
+#[test]
+fn what_holds_reads_the_same_again_and_shows_no_secret() {
+    let (dir, text) = files();
+    let more = dir.path().join("endpoints");
+    fs::create_dir(&more).unwrap();
+    let endpoint = text.split("\n[[endpoint]]\n").nth(1).unwrap().replace("name = \"waitwhile\"", "name = \"another\"");
+    fs::write(more.join("a.toml"), format!("[[endpoint]]\n{endpoint}")).unwrap();
+    let text = text
+        .replace("endpoints_dir = \"\"", &format!("endpoints_dir = \"{}\"", more.display()))
+        .replace("[kafka.properties]", "[kafka.properties]\n\"socket.keepalive.enable\" = \"false\"\nsecurity.protocol = \"sasl_ssl\"")
+        .replace("[kafka.property_files]", &format!("[kafka.property_files]\n\"sasl.password\" = \"{}/secret\"", dir.path().display()));
+    let settings = with_environment(&text, &[("WAITBRIDGE__SERVER__BODY_MAX", "768KiB"), ("WAITBRIDGE__KAFKA__BROKERS", "a:1,b:2")]);
+    let shown = settings.in_force.to_toml();
+    let again = with_environment(&shown, &[]);
+    assert_eq!(again.in_force.to_toml(), shown.replace(&shown[shown.find("   # the").unwrap()..shown.find(" below\n").unwrap() + 6], ""));
+    assert_eq!(again.endpoints.len(), 3);
+    assert_eq!((again.kafka.properties.clone(), again.kafka.brokers.clone()), (settings.kafka.properties, settings.kafka.brokers));
+    for part in
+        ["body_max = \"768KiB\"", "brokers = [\"a:1\", \"b:2\"]", "\"sasl.password\" = ", "birth_date = \"Birthdate\"", "workers = 0"]
+    {
+        assert!(shown.contains(part), "{part} in\n{shown}");
+    }
+    assert!(!shown.contains("hunter2") && !shown.contains("0123\""), "{shown}");
+    // Each key of the contract is there, but for those that stand for nothing.
+    for key in EVERY_KEY
+        .lines()
+        .filter(|line| !line.starts_with("["))
+        .filter_map(|line| line.split_once(" = ").map(|(key, _)| key.trim()))
+        .filter(|key| *key != "time_zone")
+    {
+        assert!(shown.lines().any(|line| line.starts_with(&format!("{key} = "))), "{key} in\n{shown}");
+    }
+}

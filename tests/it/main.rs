@@ -17,6 +17,7 @@ mod fixtures;
 mod kills;
 mod lives;
 mod look;
+mod ops;
 mod reload;
 mod samples;
 mod signatures;

@@ -46,7 +46,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 const LINE_CHARS_MAX: usize = 140;
 
 /// Longer functions, as "path name", with the reason. Under 3 % of all may stand here.
-const LONG_FUNCTIONS: &[(&str, &str)] = &[];
+const LONG_FUNCTIONS: &[(&str, &str)] = &[("src/metrics.rs new", "the list of all metrics, one after the other")];
 
 /// Functions with a bool parameter, as "path name", with the reason.
 const BOOL_PARAMETERS: &[(&str, &str)] = &[];
