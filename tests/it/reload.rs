@@ -7,7 +7,7 @@ use std::time::Duration;
 use waitbridge::providers::waitwhile::{SIGNATURE_HEADER, signature};
 
 use crate::bridge::{Bridge, Home, PUBLIC_URL, SECRET, TOKEN, TOKEN_SHA256};
-use crate::http::{once, request};
+use crate::http::{Connection, once, request};
 use crate::kafka;
 use crate::reader::Reader;
 
@@ -101,6 +101,11 @@ fn a_secret_is_rotated_with_both_valid_in_between() {
     assert_eq!(bridge.terminate(), 0);
 }
 
+fn in_two(request: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let (head, tail) = request.split_at(request.len() - 10);
+    (head.to_vec(), tail.to_vec())
+}
+
 #[test]
 fn endpoints_come_and_go_with_their_files_and_series() {
     let (home, mut bridge) = start(|home| {
@@ -125,10 +130,16 @@ fn endpoints_come_and_go_with_their_files_and_series() {
         String::from_utf8(answer.body).unwrap().matches("endpoint=\"moon\"").count()
     };
     assert!(series(&bridge) > 0);
+    let (head, tail) = in_two(&request("POST", &format!("/webhooks/moon/{TOKEN}"), &[], BODY));
+    let mut in_flight = Connection::open(bridge.public).unwrap();
+    in_flight.send(&head).unwrap();
+    bridge.wait_until("its first bytes are in", WITHIN, |bridge| bridge.metric("waitbridge_deliveries_in_flight") == 1.0);
     fs::remove_file(home.path("endpoints").join("moon.toml")).unwrap();
     let said = hang_up(&mut bridge);
     assert!(said.contains("\"removed\":\"moon\""), "{said}");
     assert_eq!(with_token(&bridge, "moon"), "not_found");
+    in_flight.send(&tail).unwrap();
+    assert_eq!(in_flight.answer().unwrap().code(), "accepted", "it finishes with the endpoint that it began with");
     bridge.wait_until("its series are gone", WITHIN, |bridge| series(bridge) == 0);
     assert_eq!(bridge.terminate(), 0);
 }
