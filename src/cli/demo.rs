@@ -4,21 +4,21 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 
-use super::deliver::{Answers, Pace, Post, count_of, deliver};
-use super::samples::{SAMPLES, freshen};
-use super::send::rate;
+use super::deliver::{Answer, Post, deliver};
+use super::samples::{SAMPLES, Stamp, freshen};
+use super::send::{duration, rate};
 use crate::app;
+use crate::kafka;
 use crate::kafka::embedded::Embedded;
-use crate::kafka::follow::{Followed, Follower};
+use crate::kafka::follow::{Followed, Follower, Start};
 use crate::providers::{waitlistplus, waitwhile};
 use crate::settings::{self, Settings};
-use crate::table::parse_duration_ms;
 use crate::telemetry;
 
 /// Runs everything on an embedded broker with generated traffic of both vendors; nothing to set up
@@ -50,13 +50,14 @@ impl Demo {
         let broker = Embedded::start(&TOPICS).context("the embedded broker does not start")?;
         let dir = tempfile::tempdir().context("no temporary folder can be made")?;
         let settings = demo_settings(dir.path(), &broker.brokers())?;
+        let options = settings.kafka.options("demo");
         actix_web::rt::System::new().block_on(async {
             let running = app::start(settings)?;
             println!("An embedded Kafka broker is at {}. waitbridge takes webhooks at", broker.brokers());
             println!("  http://{}/webhooks/waitwhile and /webhooks/sunshine/{TOKEN}", running.public_address());
             println!("and shows its metrics at http://{}/metrics. What comes out of the broker:\n", running.admin_address());
-            let (base, brokers) = (format!("http://{}", running.public_address()), broker.brokers());
-            let ended = tokio::task::spawn_blocking(move || self.traffic(&base, &brokers)).await?;
+            let base = format!("http://{}", running.public_address());
+            let ended = tokio::task::spawn_blocking(move || self.traffic(&base, &options)).await?;
             running.drain().await;
             let (answers, seen) = ended?;
             Ok(summary(&answers, &seen))
@@ -64,13 +65,21 @@ impl Demo {
     }
 
     /// Sends from here and reads from another thread, until all that was answered 200 has come out.
-    fn traffic(&self, base: &str, brokers: &str) -> Result<(Answers, Seen)> {
-        let follower = Follower::start(brokers, &TOPICS.map(|(name, _)| name)[..3])?;
-        let pace = Pace { count: count_of(self.duration, self.rate), rate: Some(self.rate) };
+    fn traffic(&self, base: &str, options: &kafka::Options) -> Result<(Answers, Seen)> {
+        let mut follower = Follower::start(options, &TOPICS.map(|(name, _)| name)[..3], Start::Beginning)?;
+        let count = (self.duration.as_secs_f64() * self.rate).ceil() as u64;
         let expected = OnceLock::new();
         std::thread::scope(|scope| {
-            let reader = scope.spawn(|| read(&follower, &expected));
-            let answers = deliver(pace, |index| Ok(post(base, self.seed, index)));
+            let reader = scope.spawn(|| read(&mut follower, &expected));
+            let answers = Mutex::new(Answers::default());
+            deliver(Some(self.rate), (0..count).map(|index| (post(base, self.seed, index), ())), |(), answer| {
+                let mut answers = answers.lock().unwrap_or_else(|broken| broken.into_inner());
+                match answer {
+                    Answer::Accepted(accept_id) => answers.accepted.push(accept_id),
+                    Answer::Other(text) => answers.others.push(text),
+                }
+            });
+            let answers = answers.into_inner().unwrap_or_else(|broken| broken.into_inner());
             expected.get_or_init(|| answers.accepted.len());
             let seen = reader.join().map_err(|_| anyhow!("the reader of the broker failed"))?;
             Ok((answers, seen))
@@ -118,12 +127,12 @@ fn demo_settings(dir: &Path, brokers: &str) -> Result<Settings> {
 /// The delivery of this turn: any of the samples, made fresh, on the way its vendor would take.
 fn post(base: &str, seed: u64, index: u64) -> Post {
     let (name, sample) = SAMPLES[(scatter(seed ^ scatter(index)) % SAMPLES.len() as u64) as usize];
-    let body = freshen(sample.as_bytes());
+    let body = freshen(sample.as_bytes(), &Stamp::default());
     if name.starts_with("waitwhile") {
         let signature = waitwhile::signature(SECRET.as_bytes(), SIGNED_URL, &body);
-        Post { url: format!("{base}/webhooks/waitwhile"), headers: vec![(waitwhile::SIGNATURE_HEADER, signature)], body }
+        Post { lane: index, url: format!("{base}/webhooks/waitwhile"), headers: vec![(waitwhile::SIGNATURE_HEADER, signature)], body }
     } else {
-        Post { url: format!("{base}/webhooks/sunshine/{TOKEN}"), headers: Vec::new(), body }
+        Post { lane: index, url: format!("{base}/webhooks/sunshine/{TOKEN}"), headers: Vec::new(), body }
     }
 }
 
@@ -135,6 +144,13 @@ fn scatter(seed: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
+/// How the deliveries were answered.
+#[derive(Default)]
+struct Answers {
+    accepted: Vec<String>,
+    others: Vec<String>,
+}
+
 /// What came out of the broker.
 #[derive(Default)]
 struct Seen {
@@ -143,7 +159,7 @@ struct Seen {
 }
 
 /// Prints and counts until everything expected has come out, or patience is over.
-fn read(follower: &Follower, expected: &OnceLock<usize>) -> Seen {
+fn read(follower: &mut Follower, expected: &OnceLock<usize>) -> Seen {
     let mut seen = Seen::default();
     let mut give_up: Option<Instant> = None;
     loop {
@@ -163,7 +179,7 @@ fn read(follower: &Follower, expected: &OnceLock<usize>) -> Seen {
 impl Seen {
     fn note(&mut self, record: &Followed) {
         let kind = record.header("ce_type").unwrap_or("dead letter").to_owned();
-        println!("  {kind:34} {:48} {}", record.key, gist(&record.value));
+        println!("  {kind:34} {:48} {}", record.key, gist(record.value.as_deref().unwrap_or_default()));
         let accept_id = record.header("ce_acceptid").or_else(|| record.header("wb_acceptid")).unwrap_or_default();
         *self.by_accept_id.entry(accept_id.to_owned()).or_default() += 1;
         *self.by_type.entry(kind).or_default() += 1;
@@ -193,16 +209,11 @@ fn summary(answers: &Answers, seen: &Seen) -> ExitCode {
     }
     let missing = answers.accepted.iter().filter(|id| !seen.by_accept_id.contains_key(*id)).count();
     let twice = seen.by_accept_id.values().filter(|count| **count > 1).count();
-    println!("\n{} deliveries were answered 200, {} otherwise.", answers.accepted.len(), answers.other_count);
+    println!("\n{} deliveries were answered 200, {} otherwise.", answers.accepted.len(), answers.others.len());
     println!("Of the 200s, {missing} did not come out of the broker, and {twice} came out more than once.");
     for other in &answers.others {
         println!("  not 200: {other}");
     }
-    let well = missing == 0 && twice == 0 && answers.other_count == 0;
+    let well = missing == 0 && twice == 0 && answers.others.is_empty();
     if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let ms = parse_duration_ms(text).filter(|ms| *ms > 0);
-    ms.map(Duration::from_millis).ok_or_else(|| "must be a duration such as 30s or 2m".to_owned())
 }

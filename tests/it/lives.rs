@@ -108,7 +108,7 @@ fn a_kept_alive_connection_is_told_that_the_server_goes_and_a_hangup_ends_nothin
     let path = format!("/webhooks/sunshine/{TOKEN}");
     assert_eq!(kept.post(&path, &[], BODY).unwrap().status, 200);
     bridge.signal("HUP");
-    bridge.wait_until("it says that it does not reload", WITHIN, |bridge| bridge.said().contains("SIGHUP"));
+    bridge.wait_until("it reloads", WITHIN, |bridge| bridge.said().contains("read again"));
     assert_eq!(kept.post(&path, &[], BODY).unwrap().status, 200);
     bridge.signal("TERM");
     bridge.wait_until("it drains", WITHIN, |bridge| bridge.metric("waitbridge_draining") == 1.0);

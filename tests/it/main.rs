@@ -12,10 +12,15 @@ mod reader;
 mod repeats;
 mod source;
 
+mod explain;
 mod fixtures;
 mod kills;
 mod lives;
+mod look;
+mod ops;
+mod reload;
 mod samples;
+mod signatures;
 mod statuses;
 mod tidy;
 mod troubles;
