@@ -11,7 +11,9 @@ mod process;
 mod reader;
 mod repeats;
 mod source;
+mod world;
 
+mod consumers;
 mod fixtures;
 mod kills;
 mod lives;
