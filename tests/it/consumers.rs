@@ -1,7 +1,7 @@
 //! The two consumers of `docs/consumers`, run against the real program and a real Kafka: their tables are what happened.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -134,4 +134,30 @@ fn tables(shown: &Value) -> Tables {
         })
     };
     Tables { persons: rows("persons").collect(), entries: rows("entries").filter(|(_, entry)| !entry["kind"].is_null()).collect() }
+}
+
+/// What stands in the page between its fences, by language.
+fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
+    page.split(&format!("```{language}\n")).skip(1).map(|rest| rest.split_once("```").expect("a closing fence").0).collect()
+}
+
+#[test]
+fn the_page_shows_the_consumers_as_they_run() {
+    let read = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(path)).unwrap();
+    let page = read("consumers.md");
+    assert!(page.lines().next().unwrap().contains("`isolation.level=read_committed`"), "what matters most comes first");
+    for (language, path) in [("python", "consumers/persons.py"), ("js", "consumers/persons.mjs")] {
+        let (program, blocks) = (read(path), blocks(&page, language));
+        assert!(!blocks.is_empty());
+        blocks.iter().for_each(|block| assert!(program.contains(block), "{path} has no\n{block}"));
+    }
+}
+
+#[test]
+fn the_tests_run_the_versions_that_the_consumers_ask_for() {
+    let read = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let dependencies = |path: &str| serde_json::from_str::<Value>(&read(path)).unwrap()["dependencies"]["kafkajs"].clone();
+    assert_eq!(dependencies("docs/consumers/package.json"), dependencies("tests/consumers/package.json"));
+    let python = read("docs/consumers/requirements.txt").trim().replace("==", "-");
+    assert!(read("tests/prepare").contains(&format!("python-cloudevents-2.2.0-{python}\n")), "a new set wants a new folder");
 }
