@@ -13,6 +13,7 @@ mod repeats;
 mod source;
 mod world;
 
+mod asyncapi;
 mod consumers;
 mod fixtures;
 mod kills;
