@@ -18,6 +18,7 @@ mod consumers;
 mod fixtures;
 mod kills;
 mod lives;
+mod reference;
 mod samples;
 mod statuses;
 mod tidy;
