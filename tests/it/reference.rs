@@ -257,3 +257,39 @@ fn reasons_of_dead_letters() {
     let coded = Reason::ALL.iter().map(|reason| reason.as_str().to_owned()).collect();
     assert_same("docs/consumers.md, dead letters", &rows.iter().map(|row| quoted(row, 0)).collect(), &coded);
 }
+
+const PAGES: &[&str] =
+    &["README.md", "CONTRIBUTING.md", "docs/consumers.md", "docs/reference.md", "docs/waitwhile.md", "docs/waitlistplus.md"];
+
+/// A whole settings file is one that describes an endpoint; its secrets are not on this machine.
+#[test]
+fn the_settings_that_the_pages_show_are_right() {
+    for page in PAGES {
+        let text = read(page);
+        let shown = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        for toml in shown.filter(|toml| toml.contains("[[endpoint]]")) {
+            let wrong = settings::parse(toml, page, settings::no_environment()).err().map_or(Vec::new(), |invalid| invalid.0);
+            let wrong: Vec<_> = wrong.iter().filter(|mistake| !mistake.key.ends_with("secret_files")).collect();
+            assert!(wrong.is_empty(), "{wrong:#?}");
+        }
+    }
+}
+
+#[test]
+fn every_link_of_the_pages_leads_somewhere() {
+    let anchor = |line: &str| {
+        let kept = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+        line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-").chars().filter(|c| kept(*c)).collect::<String>()
+    };
+    for page in PAGES {
+        let text = read(page);
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|link| !link.contains("://"));
+        for link in links {
+            let (path, wanted) = link.split_once('#').unwrap_or((link, ""));
+            let target = Path::new(page).parent().unwrap().join(path);
+            let target = read(if path.is_empty() { page } else { target.to_str().unwrap() });
+            let found = target.lines().filter(|line| line.starts_with('#')).any(|line| anchor(line) == wanted);
+            assert!(wanted.is_empty() || found, "{page}: {link}");
+        }
+    }
+}
