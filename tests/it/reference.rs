@@ -14,6 +14,7 @@ use waitbridge::settings;
 use crate::bridge::Home;
 use crate::http::{once, request};
 use crate::kafka;
+use crate::source;
 
 type Rows = BTreeSet<String>;
 
@@ -64,6 +65,11 @@ fn assert_same(what: &str, documented: &Rows, coded: &Rows) {
 fn code(path: &str) -> String {
     let text = read(path);
     text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned()
+}
+
+/// With texts that go over several lines on one.
+fn unfolded(code: &str) -> String {
+    code.split("\\\n").enumerate().map(|(number, part)| if number == 0 { part } else { part.trim_start() }).collect()
 }
 
 /// The texts in double quotes that `text` begins with, however they are laid out.
@@ -177,7 +183,8 @@ fn known_keys() -> BTreeMap<String, Rows> {
 
 #[test]
 fn metrics() {
-    let code = code("src/metrics.rs");
+    let files = source::all().iter().map(|source| &source.path).filter(|path| path.starts_with("src/metrics"));
+    let code = unfolded(&files.map(|path| code(path)).collect::<String>());
     let kinds = ["counter", "counters", "gauge", "gauges", "number", "stamps", "time", "times"].map(|kind| format!(".{kind}("));
     let mut coded = Rows::new();
     for call in kinds.iter().flat_map(|kind| code.split(kind.as_str()).skip(1)) {
