@@ -24,6 +24,19 @@ const UNKNOWN_KEY: &str = "no_such_key_anywhere";
 /// The sample of the settings shows secrets' hashes and files, which are no defaults.
 const NO_DEFAULTS: &[&str] = &["token_sha256", "basic_files"];
 
+/// What makes a metric in the list of metrics, and the label that it adds by itself.
+const METRIC_VERBS: &[(&str, Option<&str>)] = &[
+    ("counter", None),
+    ("counters", None),
+    ("gauge", None),
+    ("gauges", None),
+    ("number", None),
+    ("stamps", None),
+    ("endpoint_stamps", Some("endpoint")),
+    ("time", None),
+    ("times", None),
+];
+
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
@@ -185,11 +198,12 @@ fn known_keys() -> BTreeMap<String, Rows> {
 fn metrics() {
     let files = source::all().iter().map(|source| &source.path).filter(|path| path.starts_with("src/metrics"));
     let code = unfolded(&files.map(|path| code(path)).collect::<String>());
-    let kinds = ["counter", "counters", "gauge", "gauges", "number", "stamps", "time", "times"].map(|kind| format!(".{kind}("));
     let mut coded = Rows::new();
-    for call in kinds.iter().flat_map(|kind| code.split(kind.as_str()).skip(1)) {
-        if let [name, help, labels @ ..] = texts(call).as_slice() {
-            let labels = labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+    for (verb, label) in METRIC_VERBS {
+        for call in code.split(&format!(".{verb}(")).skip(1) {
+            let texts = texts(call);
+            let [name, help, labels @ ..] = texts.as_slice() else { continue };
+            let labels = label.iter().chain(labels).map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
             coded.insert(format!("| `waitbridge_{name}` | {} | {help} |", if labels.is_empty() { "–" } else { &labels }));
         }
     }
