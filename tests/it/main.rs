@@ -11,13 +11,17 @@ mod process;
 mod reader;
 mod repeats;
 mod source;
+mod world;
 
+mod asyncapi;
+mod consumers;
 mod explain;
 mod fixtures;
 mod kills;
 mod lives;
 mod look;
 mod ops;
+mod reference;
 mod reload;
 mod samples;
 mod signatures;
