@@ -82,7 +82,7 @@ impl Doctor {
         let settings = settings::load(self.file.config.as_deref())?;
         let mut report = Report { shown: !self.json, checks: Vec::new() };
         let mut notes = Notes::of("settings");
-        notes.fine(format!("valid; {} endpoints", settings.endpoints.len()));
+        notes.fine(format!("valid; {}", show::count(settings.endpoints.len(), "endpoint")));
         report.take(notes)?;
         // None: never started, or not readable by this user; `disk` says which.
         let journal = inspect(&settings.journal.dir).ok();
@@ -133,7 +133,7 @@ impl Report {
         let (problems, warnings) = (self.count(Level::Problem), self.count(Level::Warning));
         if self.shown {
             let color = if problems > 0 { Color::Red } else { Color::Green };
-            show::page(&paint(color, &format!("{problems} problems, {warnings} warnings")))?;
+            show::page(&paint(color, &format!("{}, {}", show::count(problems, "problem"), show::count(warnings, "warning"))))?;
         } else {
             let checks: Vec<_> = self.checks.iter().map(object).collect();
             show::json(&json!({"problems": problems, "warnings": warnings, "checks": checks}))?;

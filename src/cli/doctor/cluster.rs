@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::Notes;
+use crate::cli::show::count;
 use crate::cli::topics::{Compared, compared, words};
 use crate::journal::disk::inspect::Inspection;
 use crate::kafka::cluster::Cluster;
@@ -48,7 +49,7 @@ fn overview(notes: &mut Notes, cluster: &Cluster, known: &[String]) -> Answered 
     match cluster.overview() {
         Ok(overview) => {
             let id = overview.cluster_id.as_deref().unwrap_or("of unknown id");
-            notes.fine(format!("cluster {id} answers, and takes our credentials; {} brokers", overview.brokers.len()));
+            notes.fine(format!("cluster {id} answers, and takes our credentials; {}", count(overview.brokers.len(), "broker")));
             let members = overview.brokers.into_iter().map(|member| member.address).filter(|address| !known.contains(address));
             reach(notes, "advertised broker", &members.collect::<Vec<_>>());
             Answered::Yes

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::Notes;
-use crate::cli::show::{age, bytes, since_ms};
+use crate::cli::show::{age, bytes, count, since_ms};
 use crate::journal::disk::inspect::{Holder, Inspection, Stat, free_bytes};
 use crate::settings::Settings;
 
@@ -112,9 +112,9 @@ fn content(notes: &mut Notes, journal: &Inspection, stat: &Stat) {
     let user = match stat.holder {
         Holder::Process(pid) => format!("used by process {pid}"),
         Holder::Nobody => "used by nobody".to_owned(),
-        Holder::Unknown => "used by nobody knows whom".to_owned(),
+        Holder::Unknown => "used by an unknown process, or none".to_owned(),
     };
-    notes.fine(format!("journal {id}, {} records, {user}", stat.held.records));
+    notes.fine(format!("journal {id}, {}, {user}", count(stat.held.records, "record")));
     if let Some(record) = &stat.disowned {
         notes.problem(
             format!("another process owns its checkpoint ({record})"),
@@ -126,7 +126,7 @@ fn content(notes: &mut Notes, journal: &Inspection, stat: &Stat) {
     }
     if let Some(oldest) = stat.oldest_undelivered {
         let waited = since_ms(oldest.received_ms);
-        let said = format!("{} records are not in Kafka, by the local mark; the oldest for {}", stat.undelivered.records, age(waited));
+        let said = format!("{} not in Kafka, by the local mark; the oldest for {}", count(stat.undelivered.records, "record"), age(waited));
         if waited > Duration::from_secs(60) {
             notes.warning(said, "see what is said of Kafka, and `waitbridge status`")
         } else {

@@ -1,6 +1,7 @@
 //! What the vendors have to be given, and what still waits for a secret. Never the secret.
 
 use super::Notes;
+use crate::cli::show::count;
 use crate::providers::Pending;
 use crate::providers::endpoints::Endpoint;
 use crate::settings::Settings;
@@ -12,7 +13,7 @@ pub(super) fn look(settings: &Settings) -> Notes {
         let Some(keys) = settings.in_force.named("endpoint", &endpoint.name) else { continue };
         let urls = urls(endpoint, keys);
         let secrets: usize = ["secret_files", "token_sha256", "basic_files"].iter().map(|key| keys.list(key).len()).sum();
-        let said = format!("{} ({}): {}; {secrets} secrets", endpoint.name, endpoint.vendor, urls.join(" or "));
+        let said = format!("{} ({}): {}; {}", endpoint.name, endpoint.vendor, urls.join(" or "), count(secrets, "secret"));
         match endpoint.pending {
             Pending::Yes => {
                 notes.warning(format!("{said}; pending"), "it answers 503 until the vendor's secret is in a file and pending is off")
