@@ -13,6 +13,7 @@ use crate::settings::Invalid;
 mod check;
 mod deliver;
 mod demo;
+mod doctor;
 mod explain;
 mod health;
 mod journal;
@@ -52,6 +53,7 @@ enum Command {
     Journal(journal::Journal),
     Topics(topics::Topics),
     Status(status::Status),
+    Doctor(doctor::Doctor),
 }
 
 /// Where the settings are.
@@ -81,6 +83,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Journal(journal) => journal.run(),
         Command::Topics(topics) => topics.run(),
         Command::Status(status) => status.run(),
+        Command::Doctor(doctor) => doctor.run(),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("waitbridge: {error:#}");

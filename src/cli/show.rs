@@ -22,6 +22,12 @@ pub fn bytes(bytes: u64) -> String {
     if shown.1 == "B" { format!("{bytes} B") } else { format!("{:.1} {}", shown.0, shown.1) }
 }
 
+/// `1 record`, `2 records`.
+pub fn count(number: impl TryInto<u64>, thing: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
 /// The two largest units.
 pub fn age(age: Duration) -> String {
     let seconds = age.as_secs();

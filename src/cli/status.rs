@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::ConfigFile;
 use super::health::ask;
-use super::show::{self, Color, age, bytes, paint, since_ms};
+use super::show::{self, Color, age, bytes, count, paint, since_ms};
 use crate::settings;
 use crate::timestamp::Timestamp;
 
@@ -74,7 +74,10 @@ fn wrongs(status: &Value) -> Vec<String> {
         all.push("the journal is nearly full: then deliveries are refused".to_owned());
     }
     if whole(&journal["damaged_records"]) > 0 {
-        all.push(format!("{} records of the journal could not be read: `waitbridge journal verify`", whole(&journal["damaged_records"])));
+        all.push(format!(
+            "{} of the journal could not be read: `waitbridge journal verify`",
+            count(whole(&journal["damaged_records"]), "record")
+        ));
     }
     for endpoint in list(&status["endpoints"]) {
         if let Some(since) = ago(&endpoint["failing_since"]) {
@@ -85,10 +88,14 @@ fn wrongs(status: &Value) -> Vec<String> {
 }
 
 fn journal_line(journal: &Value) -> String {
-    let (records, waiting) = (whole(&journal["undelivered_records"]), bytes(whole(&journal["undelivered_bytes"])));
+    let (records, waiting) = (count(whole(&journal["undelivered_records"]), "record"), bytes(whole(&journal["undelivered_bytes"])));
     let (taken, most) = (bytes(whole(&journal["bytes"])), bytes(whole(&journal["bytes_max"])));
-    let covers = age(Duration::from_secs_f64(number(&journal["window_coverage_seconds"]).max(0.0)));
-    format!("journal    {}; {records} undelivered records, {waiting}; {taken} of {most}; window {covers}\n", text(&journal["state"]))
+    let window = match whole_seconds(&journal["window_coverage_seconds"]) {
+        // Read again at the first contact with Kafka.
+        0 => "window not read yet".to_owned(),
+        seconds => format!("window {}", age(Duration::from_secs(seconds))),
+    };
+    format!("journal    {}; {records} undelivered, {waiting}; {taken} of {most}; {window}\n", text(&journal["state"]))
 }
 
 fn kafka_line(kafka: &Value) -> String {
@@ -145,6 +152,10 @@ fn text(value: &Value) -> &str {
 
 fn whole(value: &Value) -> u64 {
     value.as_u64().unwrap_or(0)
+}
+
+fn whole_seconds(value: &Value) -> u64 {
+    number(value).max(0.0) as u64
 }
 
 fn number(value: &Value) -> f64 {

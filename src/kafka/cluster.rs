@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
-use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, OwnedResourceSpecifier, ResourceSpecifier};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -111,14 +111,24 @@ impl Cluster {
     /// Adds nothing where we may not look, or where the broker does not know the question.
     fn add_configs(&self, topics: &mut [(Spec, Standing)]) {
         let Ok(admin) = client_config(&self.options).create_with_context::<_, AdminClient<Ears>>(self.ears.clone()) else { return };
-        for (spec, standing) in topics.iter_mut() {
-            if let Standing::There(found) = standing {
-                let asked = [ResourceSpecifier::Topic(&spec.name)];
-                let answer = block_on(admin.describe_configs(&asked, &AdminOptions::new().request_timeout(Some(self.within))));
-                found.config = answer.ok().and_then(|mut all| all.pop()).and_then(Result::ok).map(config_of);
+        let names: Vec<String> = there(topics).map(|(spec, _)| spec.name.clone()).collect();
+        let asked: Vec<ResourceSpecifier> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+        let answer = block_on(admin.describe_configs(&asked, &AdminOptions::new().request_timeout(Some(self.within))));
+        for resource in answer.into_iter().flatten().flatten() {
+            let OwnedResourceSpecifier::Topic(name) = &resource.specifier else { continue };
+            let topic = there(topics).find(|(spec, _)| spec.name == *name);
+            if let Some((_, found)) = topic {
+                found.config = Some(config_of(resource));
             }
         }
     }
+}
+
+fn there(topics: &mut [(Spec, Standing)]) -> impl Iterator<Item = (&Spec, &mut Found)> {
+    topics.iter_mut().filter_map(|(spec, standing)| match standing {
+        Standing::There(found) => Some((&*spec, found)),
+        Standing::Missing | Standing::Hidden => None,
+    })
 }
 
 fn config_of(resource: ConfigResource) -> BTreeMap<String, String> {

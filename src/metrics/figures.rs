@@ -78,6 +78,7 @@ mod tests {
         metrics.endpoint_accepted("clinic", "waitwhile", 1, 10);
         let figures = metrics.figures();
         assert_eq!(figures.sum("deliveries_total", &[("endpoint", "clinic")]), 3.0);
+        assert_eq!(figures.sum("deliveries_total", &[("endpoint", "clinic"), ("outcome", "accepted")]), 2.0, "all labels count");
         assert_eq!(figures.sum("deliveries_total", &[("endpoint", "nobody")]), 0.0);
         let by = figures.by("deliveries_total", &[("endpoint", "clinic")], "outcome");
         assert_eq!(by, BTreeMap::from([("accepted".to_owned(), 2.0), ("signature_mismatch".to_owned(), 1.0)]));

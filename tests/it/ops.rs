@@ -215,3 +215,126 @@ fn a_kafka_that_does_not_answer_is_named_with_the_time_that_it_was_given() {
         assert!(ran.err.contains(said), "{said} in\n{}", ran.err);
     }
 }
+
+/// The same settings, with the addresses on which this process listens.
+fn beside(home: &Home, bridge: &Bridge, arguments: &[&str]) -> Ran {
+    let settings = fs::read_to_string(home.path("waitbridge.toml")).unwrap();
+    let settings = settings.replace("admin_listen = \"127.0.0.1:0\"", &format!("admin_listen = \"{}\"", bridge.admin));
+    let path = home.path("beside.toml");
+    fs::write(&path, settings).unwrap();
+    run(&[arguments, &["--config", path.to_str().unwrap()]].concat())
+}
+
+#[test]
+fn status_says_first_whether_anything_is_wrong_and_what() {
+    let mut kafka = Kafka::start(&[]);
+    let home = Home::new(kafka.bootstrap(), &kafka.new_topics(3), "");
+    let bridge = home.start();
+    let accepted = accept(&bridge, 1);
+    delivered(&bridge);
+    let page = beside(&home, &bridge, &["status"]);
+    assert_eq!(page.code, 0, "{}", page.err);
+    assert_eq!(page.out.lines().nth(1), Some("nothing is wrong"), "{}", page.out);
+    let status = beside(&home, &bridge, &["status", "--json"]).json();
+    assert_eq!(
+        (status["ready"].as_bool(), &status["unready"], status["kafka"]["state"].as_str()),
+        (Some(true), &Value::Null, Some("flowing"))
+    );
+    assert_eq!((status["journal"]["state"].as_str(), status["journal"]["bytes_max"].as_u64()), (Some("writable"), Some(1 << 30)));
+    assert_eq!(status["journal"]["id"], fs::read_to_string(home.path("journal/id")).unwrap().trim());
+    assert_eq!(status["events"]["published"], 1);
+    let sunshine = status["endpoints"].as_array().unwrap().iter().find(|endpoint| endpoint["name"] == "sunshine").unwrap().clone();
+    assert_eq!((sunshine["accepted"].as_u64(), &sunshine["failing_since"]), (Some(1), &Value::Null));
+    assert!(sunshine["secrets"]["0"].as_str().is_some_and(|moment| moment.ends_with('Z')) && sunshine["last_accepted"].is_string());
+
+    let forged = [("x-waitwhile-signature", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")];
+    assert_eq!(once(bridge.public, &request("POST", "/webhooks/waitwhile", &forged, b"{}")).status, 401);
+    kafka.stop();
+    accept(&bridge, 2);
+    bridge.wait_until("it waits for kafka", WITHIN, |bridge| {
+        let page = beside(&home, bridge, &["status"]).out;
+        page.contains("2 wrong:") && page.contains("the relay waits for kafka") && page.contains("signature_mismatch")
+    });
+    let status = beside(&home, &bridge, &["status", "--json"]);
+    assert_eq!((status.json()["ready"].as_bool(), status.json()["journal"]["undelivered_records"].as_u64()), (Some(true), Some(1)));
+    assert!(!status.out.contains("Zebulon") && !status.out.contains(&accepted));
+    let admin = bridge.admin;
+    let still = beside(&home, &bridge, &["check", "--print"]).out;
+    bridge.kill();
+    fs::write(home.path("beside.toml"), still).unwrap();
+    let ran = run(&["status", "--config", home.path("beside.toml").to_str().unwrap()]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains(&admin.to_string()) && ran.err.contains("is waitbridge running"), "{}", ran.err);
+}
+
+#[test]
+fn doctor_finds_nothing_wrong_where_all_is_well_and_fences_nobody() {
+    let kafka = kafka::shared();
+    let topics = kafka.new_topics(12);
+    for topic in [&topics.person, &topics.location, &topics.dead_letter, &topics.checkpoint] {
+        kafka.delete_topic(topic);
+    }
+    let home = Home::new(kafka.bootstrap(), &topics, "");
+    single(&home);
+    let before = on(&home, &["doctor"]);
+    assert_eq!(before.code, 3, "{}", before.out);
+    assert!(before.out.contains("missing") && before.out.contains("the first start makes it"), "{}", before.out);
+    assert!(!home.path("journal").exists(), "it makes nothing");
+    assert_eq!(on(&home, &["topics", "--create"]).code, 0);
+
+    let bridge = home.start();
+    accept(&bridge, 1);
+    delivered(&bridge);
+    let ran = beside(&home, &bridge, &["doctor"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("0 problems, 0 warnings"), "{}", ran.out);
+    for said in [
+        "cluster ",
+        "connected in",
+        "p99",
+        "https://hooks.example.com/webhooks/waitwhile;",
+        "/webhooks/sunshine/TOKEN",
+        "/webhooks/basic with Basic",
+        "transactions are given",
+        "the checkpoint is at",
+        "ready, says",
+        &format!("used by process {}", bridge.pid()),
+    ] {
+        assert!(ran.out.contains(said), "{said} in\n{}", ran.out);
+    }
+    accept(&bridge, 2);
+    delivered(&bridge);
+    assert_eq!(bridge.metric("waitbridge_journal_undelivered_records"), 0.0);
+    assert!(!bridge.said().contains("fenced"), "{}", bridge.said());
+    assert_eq!(bridge.terminate(), 0);
+}
+
+#[test]
+fn doctor_ends_in_time_and_says_what_to_do_where_kafka_refuses_or_hangs() {
+    let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let hangs = hanging.local_addr().unwrap().to_string();
+    for (brokers, reached) in [("127.0.0.1:1", "Connection refused"), (hangs.as_str(), "connected in")] {
+        let home = Home::new(brokers, &kafka::shared().new_topics(1), "");
+        let started = Instant::now();
+        let ran = on(&home, &["doctor", "--json"]);
+        assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+        assert_eq!(ran.code, 3, "{}", ran.out);
+        let report = ran.json();
+        let kafka: Vec<&Value> = report["checks"].as_array().unwrap().iter().filter(|check| check["area"] == "kafka").collect();
+        assert!(kafka[0]["said"].as_str().unwrap().contains(reached), "{kafka:?}");
+        let last = kafka.last().unwrap();
+        assert_eq!(last["level"], "problem");
+        assert!(last["said"].as_str().unwrap().contains(brokers) && last["advice"].as_str().unwrap().contains("kafka.brokers"), "{last}");
+    }
+}
+
+#[test]
+fn what_holds_is_printed_and_is_checked_again_without_a_mistake() {
+    let home = Home::new("a:1,b:2", &kafka::shared().new_topics(1), "");
+    let printed = on(&home, &["check", "--print"]);
+    assert_eq!(printed.code, 0, "{}", printed.err);
+    let path = home.path("printed.toml");
+    fs::write(&path, &printed.out).unwrap();
+    let again = run(&["check", "--print", "--config", path.to_str().unwrap()]);
+    assert_eq!((again.code, again.out), (0, printed.out), "{}", again.err);
+}

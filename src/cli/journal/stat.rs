@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::Folder;
-use crate::cli::show::{self, Color, age, bytes, moment, paint, since_ms};
+use crate::cli::show::{self, Color, age, bytes, count, moment, paint, since_ms};
 use crate::journal::disk::FORMAT_VERSION;
 use crate::journal::disk::inspect::{self, Holder, Inspection, Place};
 
@@ -76,7 +76,7 @@ fn page(inspection: &Inspection, stat: &inspect::Stat) -> String {
     if let Some(disowned) = &stat.disowned {
         row("disowned", format!("another process owns its checkpoint; it will not be opened again ({disowned})"));
     }
-    row("on disk", format!("{} in {} segments, format {FORMAT_VERSION}", bytes(stat.file_bytes), stat.segments));
+    row("on disk", format!("{} in {}, format {FORMAT_VERSION}", bytes(stat.file_bytes), count(stat.segments, "segment")));
     row("records", format!("{}, {}", stat.held.records, bytes(stat.held.bytes)));
     row("first", place(stat.first));
     row("last", place(stat.last));
@@ -99,10 +99,14 @@ fn mark((position, cluster): (u64, &str)) -> String {
 }
 
 fn quarantined(files: usize) -> String {
-    if files == 0 { "nothing".to_owned() } else { paint(Color::Yellow, &format!("{files} files with bytes that could not be read")) }
+    if files == 0 {
+        "nothing".to_owned()
+    } else {
+        paint(Color::Yellow, &format!("{} with bytes that could not be read", count(files, "file")))
+    }
 }
 
 fn undelivered(stat: &inspect::Stat) -> String {
     let oldest = stat.oldest_undelivered.map(|oldest| format!("; the oldest for {}", age(since_ms(oldest.received_ms))));
-    format!("{} records, {}{}", stat.undelivered.records, bytes(stat.undelivered.bytes), oldest.unwrap_or_default())
+    format!("{}, {}{}", count(stat.undelivered.records, "record"), bytes(stat.undelivered.bytes), oldest.unwrap_or_default())
 }

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::Folder;
-use crate::cli::show::{self, Color, bytes, paint};
+use crate::cli::show::{self, Color, bytes, count, paint};
 use crate::delivery::Record;
 use crate::journal::disk::inspect::{Flaw, FlawKind, Inspection, Sight, Since};
 
@@ -76,20 +76,22 @@ impl Verdict {
     }
 
     fn page(&self) -> String {
-        let read = format!("{} records, {}", self.records, bytes(self.bytes));
+        let read = format!("{}, {}", count(self.records, "record"), bytes(self.bytes));
         if self.flaws.is_empty() {
             return format!("{read}: {}", paint(Color::Green, "all whole"));
         }
         let lines: Vec<String> = self.flaws.iter().map(sentence).collect();
-        format!("{}\n{read} are whole; {}", lines.join("\n"), paint(Color::Red, &format!("{} damages", self.flaws.len())))
+        format!("{}\n{read} are whole; {}", lines.join("\n"), paint(Color::Red, &count(self.flaws.len(), "damage")))
     }
 }
 
 fn sentence(flaw: &Flaw) -> String {
     let Flaw { segment, offset, seq, records, kind } = flaw;
     let what = match kind {
-        FlawKind::Checksum => format!("{records} records from seq {seq} on cannot be read: their bytes are not those that were written"),
-        FlawKind::Missing => format!("{records} records from seq {seq} on are missing: they were durable, and the file ends before them"),
+        FlawKind::Checksum => {
+            format!("{} from seq {seq} on cannot be read: the bytes are not those that were written", count(*records, "record"))
+        }
+        FlawKind::Missing => format!("{} from seq {seq} on missing: durable once, and the file ends before", count(*records, "record")),
         FlawKind::SegmentHeader => "the segment's header is damaged; its records are read all the same".to_owned(),
         FlawKind::Foreign => "belongs to another journal, or had another name: waitbridge will not start with it".to_owned(),
         FlawKind::IdMissing => "is missing, or no UUID: restore it; waitbridge will not start without".to_owned(),

@@ -27,6 +27,8 @@ mod stat;
 pub use flaw::{Flaw, FlawKind};
 pub use stat::Stat;
 
+pub use super::storage::free_bytes;
+
 /// How long a write may take to become whole before our eyes.
 const LOOKS: u32 = 5;
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
