@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
 
 use super::SETTINGS;
@@ -87,8 +87,8 @@ impl Demo {
             let traffic = Traffic { demo: self, base, metrics, interrupt, sent_all: AtomicBool::new(false), ledger: Mutex::default() };
             let ended = tokio::task::spawn_blocking(move || traffic.run(&options)).await?;
             running.drain().await;
-            let ledger = ended?;
-            summary::print(&ledger);
+            let (ledger, seconds) = ended?;
+            summary::print(&ledger, seconds);
             Ok(if ledger.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         })
     }
@@ -115,24 +115,28 @@ struct Traffic {
 }
 
 impl Traffic {
-    /// Until all that was sent has come to its end, or patience is over.
-    fn run(self, options: &kafka::Options) -> Result<Ledger> {
+    /// Until all that was sent has come to its end, or patience is over; and how long it was sent.
+    fn run(self, options: &kafka::Options) -> Result<(Ledger, f64)> {
         let topics = TOPICS.map(|(name, _)| name);
         let mut follower = Follower::start(options, &topics[..3], Start::Beginning)?;
-        std::thread::scope(|scope| {
-            scope.spawn(|| self.send());
+        let seconds = std::thread::scope(|scope| {
+            let sender = scope.spawn(|| self.send());
             self.read(&mut follower);
-        });
-        Ok(self.ledger.into_inner().unwrap_or_else(PoisonError::into_inner))
+            sender.join().map_err(|_| anyhow!("the sender failed"))
+        })?;
+        Ok((self.ledger.into_inner().unwrap_or_else(PoisonError::into_inner), seconds))
     }
 
-    fn send(&self) {
+    fn send(&self) -> f64 {
+        let began = Instant::now();
         let mut story = Story::new(self.demo.seed);
         let count = (self.demo.duration.as_secs_f64() * self.demo.rate).ceil() as usize;
         let turns = (0..count).take_while(|_| !self.interrupt.is_requested());
         let posts = turns.map(|_| self.post(story.next(Timestamp::now().as_millisecond())));
         deliver(Some(self.demo.rate), posts, |sent, answer| self.ledger().answered(sent, answer));
+        let seconds = began.elapsed().as_secs_f64();
         self.sent_all.store(true, Ordering::Release);
+        seconds
     }
 
     /// The way that its vendor would take, or somebody who does not know its secret.

@@ -4,8 +4,9 @@ use super::ledger::{Ledger, NATURES, Row};
 use super::show::{came_in, came_out, stands};
 use super::story::Nature;
 
-pub fn print(ledger: &Ledger) {
-    println!("\nCame in     {}", came_in(ledger));
+/// `seconds`: how long deliveries were sent, which a slow machine makes longer than was asked for.
+pub fn print(ledger: &Ledger, seconds: f64) {
+    println!("\nCame in     in {seconds:.1} s: {}", came_in(ledger));
     println!("Came out    {}", came_out(ledger));
     println!("In the end  {}\n", stands(ledger, None).trim_start_matches("undelivered: unknown; "));
     println!("{:22}{:>6}{:>12}{:>11}   what should become of them", "deliveries", "sent", "answered ok", "ended ok");
@@ -21,7 +22,7 @@ fn words(nature: Nature) -> (&'static str, &'static str) {
     match nature {
         Nature::Genuine => ("genuine", "answered 200, and on Kafka exactly once"),
         Nature::Repeat => ("sent a second time", "answered 200, and not on Kafka again"),
-        Nature::Late => ("late, newer one known", "answered 200, and on Kafka once, marked as stale"),
+        Nature::Late => ("late", "answered 200, and on Kafka once, marked as stale: a newer one was known"),
         Nature::Forged => ("forged", "refused: 401 for a wrong signature, 404 for a wrong token"),
     }
 }

@@ -71,7 +71,8 @@ fn gist(event: &Event, paint: Paint) -> String {
     let data = masked(&event.data);
     let told = [entries(&data), location_status(&data), message(&data), person(&data), version(event)].into_iter().flatten();
     let marks = marks(event).into_iter().map(|mark| paint.paint(YELLOW, &mark));
-    told.chain(marks).collect::<Vec<_>>().join(" · ")
+    // First, so that a narrow terminal shows them.
+    marks.chain(told).collect::<Vec<_>>().join(" · ")
 }
 
 /// What the status does not say by itself.
@@ -170,14 +171,14 @@ mod tests {
             &[("stale", "true")],
             json!({"entries": [{"status": "serving", "position": 1, "tags": ["ALERTED", "by phone"]}],
                 "person": {"name": "Robin Vale"}, "time_basis": "vendor", "version": "2026-03-10T15:10:31.212Z"}),
-            "visit.updated      K  serving #1, alerted · R… V… · version 15:10:31.212 · stale",
+            "visit.updated      K  stale · serving #1, alerted · R… V… · version 15:10:31.212",
         );
         check(
             "waitlist.person.removed.v1",
             &[("erasure", "person"), ("replayed", "true")],
             json!({"entries": [{"status": "removed", "list": "Infants"}, {"status": "removed", "list": "Toddlers"}],
                 "person": {"first_name": "Jack", "last_name": "Sparrow"}, "time_basis": "receipt", "version": "2026-03-10T15:20:31.507Z"}),
-            "person.removed     K  removed on Infants, removed on Toddlers · J… S… · replayed · erase the person",
+            "person.removed     K  replayed · erase the person · removed on Infants, removed on Toddlers · J… S…",
         );
         check(
             "waitlist.visit.created.v1",
