@@ -171,7 +171,7 @@ fn an_audit_finds_nothing_in_what_the_bridge_wrote_and_finds_what_was_planted() 
     wait_until_delivered(&bridge);
 
     let config = config(&home);
-    let audit = ["tail", "--config", &config, "--audit", "--json", "--from-beginning", "--for", "6s"];
+    let audit = ["tail", "--config", &config, "--audit", "--json", "--from-beginning", "--for", "8s"];
     let clean = told(0, &audit);
     assert_eq!(clean, [json!({"records": 6 * 4 + 2, "problems": 0, "by_problem": {}, "unread": []})]);
 
