@@ -13,6 +13,7 @@ use super::stop::Interrupt;
 use super::{ConfigFile, PROBLEMS};
 use crate::envelope::SCHEMA;
 use crate::kafka::follow::{Followed, Follower, Start};
+use crate::kafka::{Cause, Fault};
 use crate::settings::{self, Settings};
 
 mod audit;
@@ -25,8 +26,8 @@ use line::{Paint, json_line, kind, kind_of, line};
 
 /// Follows the person, location and dead letter topics as people read them, personal values masked, until Ctrl-C
 #[derive(clap::Args)]
-#[command(after_help = "A line is: time of receipt (UTC), type, key, and what it says: statuses with list and position, who,\n\
-    version, and the marks stale, replayed, erase. With --json also attributes, and the data.\n\n\
+#[command(after_help = "A line is: time of receipt (UTC), type, key, and what it says: the marks stale, replayed, erase; statuses\n\
+    with list and position, who, version. With --json also attributes, and the data.\n\n\
     Masked, with --json too: of names the initials stay (R… V…), of an e-mail address the first letter, of a phone number the last two\n\
     digits, of the vendor's tags its own. Never shown: birth dates, external ids, values of custom fields, notes, texts of messages,\n\
     payloads, bodies of dead letters, and every key that this version does not know.\n\n\
@@ -112,7 +113,7 @@ impl Tail {
             news.awaited(follower.awaited());
             match follower.next(POLL) {
                 None => {}
-                Some(Err(fault)) => news.trouble(fault.to_string()),
+                Some(Err(fault)) => news.trouble(&fault),
                 Some(Ok(record)) => {
                     news.trouble = None;
                     if see(&record).is_break() {
@@ -169,7 +170,7 @@ fn say(text: &str) -> ControlFlow<()> {
 #[derive(Default)]
 struct News {
     awaited: String,
-    trouble: Option<String>,
+    trouble: Option<Cause>,
 }
 
 impl News {
@@ -184,10 +185,11 @@ impl News {
         }
     }
 
-    fn trouble(&mut self, text: String) {
-        if self.trouble.as_ref() != Some(&text) {
-            eprintln!("kafka: {text}");
-            self.trouble = Some(text);
+    /// An outage has many texts, one after the other: the first of a cause is enough.
+    fn trouble(&mut self, fault: &Fault) {
+        if self.trouble != Some(fault.cause) {
+            eprintln!("kafka: {fault}");
+            self.trouble = Some(fault.cause);
         }
     }
 }

@@ -165,16 +165,6 @@ fn a_topic_that_is_missing_is_named_and_heals_without_a_restart() {
 }
 
 #[test]
-fn demo_runs_with_nothing_set_up_and_everything_comes_out_once() {
-    let mut demo = Command::new(env!("CARGO_BIN_EXE_waitbridge"));
-    let output = demo.args(["demo", "--duration", "3s", "--rate", "20"]).output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("60 deliveries were answered 200, 0 otherwise"), "{said}");
-    assert!(said.contains("0 did not come out of the broker, and 0 came out more than once"), "{said}");
-}
-
-#[test]
 fn send_delivers_signed_and_a_wrong_secret_is_refused() {
     let kafka = kafka::shared();
     let topics = kafka.new_topics(1);

@@ -1,5 +1,6 @@
 //! What a person sees: deliveries sent to try things, the topics as people read them, and the demo.
 
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::bridge::{Bridge, Home, TOKEN};
 use crate::kafka::{self, client};
-use crate::process::Process;
+use crate::process::{Process, new_folder};
 use crate::reader::{Reader, Record};
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -46,6 +47,19 @@ fn config(home: &Home) -> String {
 
 fn wait_until_delivered(bridge: &Bridge) {
     bridge.wait_until("all is delivered", WITHIN, |bridge| bridge.metric("waitbridge_journal_undelivered_records") == 0.0);
+}
+
+/// What a process has printed so far; nothing before it has begun.
+fn said(log: &Path) -> String {
+    std::fs::read_to_string(log).unwrap_or_default()
+}
+
+fn wait_for(text: &str, log: &Path) {
+    let deadline = Instant::now() + WITHIN;
+    while !said(log).contains(text) {
+        assert!(Instant::now() < deadline, "no {text} in\n{}", said(log));
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn stale(records: &[Record]) -> Vec<Option<&str>> {
@@ -157,9 +171,11 @@ fn an_audit_finds_nothing_in_what_the_bridge_wrote_and_finds_what_was_planted() 
     wait_until_delivered(&bridge);
 
     let config = config(&home);
-    let audit = ["tail", "--config", &config, "--audit", "--json", "--from-beginning", "--for", "6s"];
+    let audit = ["tail", "--config", &config, "--audit", "--json", "--from-beginning", "--for", "8s"];
     let clean = told(0, &audit);
     assert_eq!(clean, [json!({"records": 6 * 4 + 2, "problems": 0, "by_problem": {}, "unread": []})]);
+
+    assert_eq!(told(0, &["tail", "--config", &config, "--json", "--for", "1s"]), [Value::Null; 0], "from now on there is nothing");
 
     let read = Reader::new(kafka.bootstrap(), &[&topics.person]).read_to_end();
     let late = read.iter().find(|record| record.header("ce_stale").is_some()).unwrap();
@@ -198,14 +214,6 @@ fn what_is_followed_is_masked_and_begins_when_its_topics_are_there() {
         (Process::start(&command, &home.path(name)), home.path(name))
     };
     let mut followers = [follow("lines", &[]), follow("json", &["--json"]), follow("visits", &["--type", "visit", "--key", "nobody"])];
-    let said = |log: &std::path::Path| std::fs::read_to_string(log).unwrap();
-    let wait_for = |text: &str, log: &std::path::Path| {
-        let deadline = Instant::now() + WITHIN;
-        while !said(log).contains(text) {
-            assert!(Instant::now() < deadline, "no {text} in\n{}", said(log));
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    };
     followers.iter().for_each(|(_, log)| wait_for(&format!("waiting for {}", topics.person), log));
     kafka.create_topic(&topics.person, 1, &[]);
     let bridge = home.start();
@@ -225,7 +233,55 @@ fn what_is_followed_is_masked_and_begins_when_its_topics_are_there() {
     {
         assert!(!lines.contains(personal) && !json.contains(personal), "{personal} in\n{lines}\n{json}");
     }
-    assert!(lines.contains("serving #1 · R… V… · version"), "{lines}");
+    assert!(lines.contains("serving #1, arrived · R… V… · version"), "{lines}");
     assert!(lines.contains("waiting on Infants #4 · J… S…"), "{lines}");
     assert!(!visits.contains("visit.updated"), "{visits}");
+}
+
+/// What the demo says, and how it ended.
+fn demo(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = waitbridge(&[&["demo"], arguments].concat());
+    (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+/// The row of the summary that begins so: sent, answered as expected, ended as expected.
+fn row(said: &str, name: &str) -> [u64; 3] {
+    let row = said.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("no {name} in\n{said}"));
+    let numbers: Vec<u64> = row.split_whitespace().take(3).map(|number| number.parse().unwrap()).collect();
+    numbers.try_into().unwrap()
+}
+
+#[test]
+fn a_demo_needs_nothing_and_all_of_its_story_comes_to_what_it_should() {
+    let (code, said) = demo(&["--duration", "3s", "--rate", "40", "--seed", "7"]);
+    assert_eq!(code, Some(0), "{said}");
+    let rows = ["genuine", "sent a second time", "late", "forged"].map(|name| row(&said, name));
+    for [sent, answered, ended] in rows {
+        assert!(sent > 1 && (sent, sent) == (answered, ended), "{said}");
+    }
+    assert_eq!(rows.iter().map(|[sent, ..]| sent).sum::<u64>(), 120, "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("  ") && line.contains(" stale · ")).count() as u64, rows[2][0], "{said}");
+    assert!(said.contains("All as it should be") && said.contains("/metrics"), "{said}");
+    for personal in ["@example", "202555", "202-555"] {
+        assert!(!said.contains(personal), "{personal} in\n{said}");
+    }
+}
+
+#[test]
+fn a_demo_that_its_broker_has_no_room_for_is_refused_with_what_to_choose_instead() {
+    let (code, said) = demo(&["--rate", "5000", "--duration", "10m"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(["5 MiB", "--duration", "--rate", "waitbridge send"].iter().all(|part| said.contains(part)), "{said}");
+}
+
+#[test]
+fn an_interrupted_demo_ends_its_story_and_still_tells_how_it_went() {
+    let log = new_folder("demo").join("log");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waitbridge"));
+    command.args(["demo", "--duration", "5m", "--rate", "20"]);
+    let mut process = Process::start(&command, &log);
+    wait_for("visit.created", &log);
+    process.signal("INT");
+    assert_eq!(process.wait(Duration::from_secs(40)), 0, "{}", process.log_tail());
+    assert!(process.log_tail().contains("All as it should be"));
 }

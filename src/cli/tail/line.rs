@@ -71,8 +71,12 @@ fn gist(event: &Event, paint: Paint) -> String {
     let data = masked(&event.data);
     let told = [entries(&data), location_status(&data), message(&data), person(&data), version(event)].into_iter().flatten();
     let marks = marks(event).into_iter().map(|mark| paint.paint(YELLOW, &mark));
-    told.chain(marks).collect::<Vec<_>>().join(" · ")
+    // First, so that a narrow terminal shows them.
+    marks.chain(told).collect::<Vec<_>>().join(" · ")
 }
+
+/// What the status does not say by itself.
+const TAGS_TOLD: &[&str] = &["ARRIVED", "ALERTED", "CONFIRMED"];
 
 fn entries(data: &Value) -> Option<String> {
     let entries = data["entries"].as_array().filter(|entries| !entries.is_empty())?;
@@ -80,8 +84,10 @@ fn entries(data: &Value) -> Option<String> {
         let status = entry["status"].as_str().unwrap_or_default().to_owned();
         let list = entry["list"].as_str().map(|list| format!(" on {list}"));
         let position = entry["position"].as_i64().map(|position| format!(" #{position}"));
+        let told = entry["tags"].as_array().into_iter().flatten().filter_map(Value::as_str).filter(|tag| TAGS_TOLD.contains(tag));
+        let tags = told.map(|tag| format!(", {}", tag.to_lowercase())).collect();
         let starts = entry["starts_local"].as_str().map(|starts| format!(" for {}", starts.replace('T', " ")));
-        [Some(status), list, position, starts].into_iter().flatten().collect::<String>()
+        [Some(status), list, position, starts, Some(tags)].into_iter().flatten().collect::<String>()
     });
     Some(words.collect::<Vec<_>>().join(", "))
 }
@@ -163,16 +169,16 @@ mod tests {
         check(
             "waitlist.visit.updated.v1",
             &[("stale", "true")],
-            json!({"entries": [{"status": "serving", "position": 1}], "person": {"name": "Robin Vale"}, "time_basis": "vendor",
-                "version": "2026-03-10T15:10:31.212Z"}),
-            "visit.updated      K  serving #1 · R… V… · version 15:10:31.212 · stale",
+            json!({"entries": [{"status": "serving", "position": 1, "tags": ["ALERTED", "by phone"]}],
+                "person": {"name": "Robin Vale"}, "time_basis": "vendor", "version": "2026-03-10T15:10:31.212Z"}),
+            "visit.updated      K  stale · serving #1, alerted · R… V… · version 15:10:31.212",
         );
         check(
             "waitlist.person.removed.v1",
             &[("erasure", "person"), ("replayed", "true")],
             json!({"entries": [{"status": "removed", "list": "Infants"}, {"status": "removed", "list": "Toddlers"}],
                 "person": {"first_name": "Jack", "last_name": "Sparrow"}, "time_basis": "receipt", "version": "2026-03-10T15:20:31.507Z"}),
-            "person.removed     K  removed on Infants, removed on Toddlers · J… S… · replayed · erase the person",
+            "person.removed     K  replayed · erase the person · removed on Infants, removed on Toddlers · J… S…",
         );
         check(
             "waitlist.visit.created.v1",

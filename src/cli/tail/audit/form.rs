@@ -144,8 +144,8 @@ fn key_fits(key: &str, event: &Event, role: Role) -> bool {
             _ => ["person", "visit", "message"].into_iter().any(of_kind),
         },
         Role::Location => match text("/location/key") {
-            // A visit removed by its id stays where its last event was.
-            Some(told) if text("/change") != Some("removed") => key == told,
+            // A visit that does not tell its state stays where its last event was.
+            Some(told) if !event.attribute("subject").starts_with("visit/") || text("/entries/0/vendor_status").is_some() => key == told,
             _ => key == keys.tenant_key() || of_kind("location"),
         },
         Role::DeadLetter => true,

@@ -131,6 +131,12 @@ fn a_key_is_what_the_data_says() {
     }
     let location = written("waitwhile-location-status.updated", Mode::Binary, Verdict::NONE).unwrap();
     check([Followed { key: "waitwhile/acme/location/another".to_owned(), ..location }], &["key_wrong"]);
+    let on_location = |state: Value| {
+        let visit = visit(&[], &[("/entries/0/vendor_status", state)]);
+        Followed { topic: TOPICS.location.to_string(), key: "waitwhile/acme/location/another".to_owned(), ..visit }
+    };
+    check([on_location("SERVING".into())], &["key_wrong"]);
+    check([on_location(Value::Null)], &[]);
 }
 
 #[test]
