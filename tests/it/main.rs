@@ -15,6 +15,8 @@ mod source;
 mod fixtures;
 mod kills;
 mod lives;
+mod model;
+mod privacy;
 mod samples;
 mod statuses;
 mod tidy;
