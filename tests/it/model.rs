@@ -10,13 +10,17 @@ mod json;
 pub mod run;
 
 use std::env;
+use std::panic::resume_unwind;
+use std::thread;
 
 use compare::{Counts, compare};
+use expect::{Mode, Payload, Routes, Settings, Shown, Topic};
 use run::{Run, settings};
 
 use crate::privacy;
 
 const DELIVERIES: usize = 10_000;
+const OTHER_DELIVERIES: usize = 500;
 const DEFAULT_SEED: u64 = 20_261_124;
 
 /// What the 10,000 must hit, by parts of its name, and how often at least: a generator that ceases to cover something is seen.
@@ -73,10 +77,43 @@ pub fn seed() -> u64 {
 #[test]
 fn ten_thousand_deliveries_become_what_the_contract_says() {
     let run = Run::new(seed(), DELIVERIES, settings());
-    let counts = compare(&run);
+    let counts = check(&run);
     let missed: Vec<_> = COVERED.iter().filter(|(parts, at_least)| count(&counts, parts) < *at_least).collect();
-    privacy::nothing_is_shown(&run, &[]);
     assert!(missed.is_empty(), "seed {}: too few of {missed:?} in\n{counts:#?}", run.seed);
+}
+
+#[test]
+fn other_settings_show_what_they_say() {
+    let both = || vec![Topic::Person, Topic::Location];
+    let everything = Settings {
+        routes: Routes { person: both(), visit: both(), message: both() },
+        envelope: Mode::Structured,
+        payload: Payload::Full,
+        notes: Shown::Yes,
+        message_bodies: Shown::Yes,
+        json_depth_max: 5,
+        ..settings()
+    };
+    let elsewhere = Settings {
+        routes: Routes { person: vec![Topic::Location], visit: both(), message: vec![Topic::Location] },
+        notes: Shown::Yes,
+        message_bodies: Shown::Yes,
+        dead_letter_bodies: Shown::No,
+        ..settings()
+    };
+    let little = Settings { envelope: Mode::Structured, payload: Payload::None, expired_after_ms: None, ..settings() };
+    for settings in [everything, elsewhere, little] {
+        check(&Run::new(seed(), OTHER_DELIVERIES, settings));
+    }
+}
+
+/// What came out, and at the same time what was shown on the way.
+fn check(run: &Run) -> Counts {
+    thread::scope(|scope| {
+        let compared = scope.spawn(|| compare(run));
+        privacy::nothing_is_shown(run, &[]);
+        compared.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
 }
 
 fn count(counts: &Counts, parts: &[&str]) -> u64 {

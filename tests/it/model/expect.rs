@@ -26,6 +26,7 @@ pub struct Settings {
     pub payload: Payload,
     pub notes: Shown,
     pub message_bodies: Shown,
+    pub dead_letter_bodies: Shown,
     /// `privacy.ids = "hmac"`, with this key.
     pub id_key: Option<Vec<u8>>,
     pub value_max: usize,
@@ -151,6 +152,9 @@ pub fn expect(settings: &Settings, window: &mut Window, delivery: &Accepted) -> 
         Err(reason) => return dead_letter(settings, delivery, reason),
     };
     if let Some(basis) = window.repeats(delivery, &said) {
+        if basis == "id" && !is_expired(settings, delivery, &said) {
+            window.learn_again(settings, delivery, &said);
+        }
         return Outcome::Repeat { basis };
     }
     if is_expired(settings, delivery, &said) {
@@ -188,11 +192,13 @@ fn is_expired(settings: &Settings, delivery: &Accepted, said: &Said) -> bool {
     }
 }
 
-/// "Dead letter: value = the body as received; exactly these headers"; "`too_large` (null value)". `value_max` is "of a record's value",
+/// "Dead letter: value = the body as received" or, by `dead_letter_bodies`, null; "exactly these headers"; "`too_large` (null value)".
+/// `value_max` is "of a record's value",
 /// of a dead letter's too.
 fn dead_letter(settings: &Settings, delivery: &Accepted, reason: &'static str) -> Outcome {
     let endpoint = delivery.endpoint;
-    let reason = if delivery.body.len() > settings.value_max { "too_large" } else { reason };
+    let shows_body = settings.dead_letter_bodies == Shown::Yes;
+    let reason = if shows_body && delivery.body.len() > settings.value_max { "too_large" } else { reason };
     let headers = [
         ("wb_reason", reason.to_owned()),
         ("wb_vendor", endpoint.vendor.name().to_owned()),
@@ -204,7 +210,7 @@ fn dead_letter(settings: &Settings, delivery: &Accepted, reason: &'static str) -
     Outcome::DeadLetter {
         reason,
         key: format!("{}/{}", endpoint.vendor.name(), endpoint.tenant),
-        value: (reason != "too_large").then(|| delivery.body.to_vec()),
+        value: (shows_body && reason != "too_large").then(|| delivery.body.to_vec()),
         headers: headers.map(|(name, value)| (name.to_owned(), value)).to_vec(),
     }
 }

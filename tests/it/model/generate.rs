@@ -105,13 +105,25 @@ impl Generator {
         Sent { endpoint, wrapper, body }
     }
 
-    /// The very bytes once more: of the last delivery, or of one before.
+    /// The very bytes once more: of the last delivery, or of one before. Or only its event id: with other data, or of another account.
     fn again(&mut self) -> Sent {
-        match self.random.below(3) {
+        let sent = match self.random.below(3) {
             0 => self.history.last().cloned(),
             _ => self.random.pick(&self.history).cloned(),
+        };
+        let Some(mut sent) = sent.filter(|_| !self.random.one_in(50)) else { return self.child_event() };
+        match self.random.below(8) {
+            0 => {
+                let data = self.visit_data().text(&mut self.random);
+                sent.wrapper.set("data", data);
+                self.sent(sent.endpoint, sent.wrapper)
+            }
+            1 => {
+                sent.wrapper.set("accountId", quoted("accountC"));
+                self.sent(sent.endpoint, sent.wrapper)
+            }
+            _ => sent,
         }
-        .unwrap_or_else(|| self.child_event())
     }
 
     /// The same through the tenant's other endpoint: as it was; laid out anew; or the same data under a new event id.

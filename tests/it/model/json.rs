@@ -50,10 +50,12 @@ impl Node {
         self.members().iter().rev().find(|member| member.key == key).map(|member| &member.value)
     }
 
-    /// The members that count, each where the last of its equals stands.
-    pub fn last_members(&self) -> impl Iterator<Item = &Member> {
+    /// The members that count: of equal keys the last one, where the first stands.
+    pub fn last_members(&self) -> impl Iterator<Item = (&str, &Node)> {
         let members = self.members();
-        members.iter().enumerate().filter(|(at, one)| !members[at + 1..].iter().any(|later| later.key == one.key)).map(|(_, one)| one)
+        let is_first = |at: usize, key: &str| !members[..at].iter().any(|before| before.key == key);
+        let first = members.iter().enumerate().filter(move |(at, member)| is_first(*at, &member.key));
+        first.filter_map(|(_, member)| Some((member.key.as_str(), self.get(&member.key)?)))
     }
 }
 

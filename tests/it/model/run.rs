@@ -60,6 +60,7 @@ pub fn settings() -> Settings {
         payload: Payload::Redacted,
         notes: Shown::No,
         message_bodies: Shown::No,
+        dead_letter_bodies: Shown::Yes,
         id_key: None,
         value_max: 24_000,
         json_depth_max: 64,
@@ -84,6 +85,8 @@ fn toml(settings: &Settings) -> String {
         r#"
 [relay]
 value_max = "{value_max}B"
+json_depth_max = {json_depth_max}
+expired_after = "{expired_after_ms}ms"
 retry_max = "1s"
 [routes]
 person = {person}
@@ -95,6 +98,7 @@ mode = "{mode}"
 payload = "{payload}"
 notes = {notes}
 message_bodies = {message_bodies}
+dead_letter_bodies = {dead_letter_bodies}
 {ids}
 [[endpoint]]
 name = "second"
@@ -117,6 +121,8 @@ time_zone = "Europe/Berlin"
 birth_date_format = "D/M/YYYY"
 "#,
         value_max = settings.value_max,
+        json_depth_max = settings.json_depth_max,
+        expired_after_ms = settings.expired_after_ms.unwrap_or(0),
         person = routes(&settings.routes.person),
         visit = routes(&settings.routes.visit),
         message = routes(&settings.routes.message),
@@ -124,6 +130,7 @@ birth_date_format = "D/M/YYYY"
         payload = format!("{:?}", settings.payload).to_lowercase(),
         notes = shown(settings.notes),
         message_bodies = shown(settings.message_bodies),
+        dead_letter_bodies = shown(settings.dead_letter_bodies),
     )
 }
 

@@ -10,18 +10,13 @@ const DAY_MS: i64 = 86_400_000;
 
 /// Nothing if it is too large even without its payload.
 pub fn wrap(settings: &Settings, window: &Window, delivery: &Accepted, said: &Said) -> Option<Published> {
-    // "More than 24 h after receipt counts as receipt, not as `created`." "`time_basis` says which of both kinds it is."
-    let of_vendor = said.vendor_version_ms.filter(|version| *version <= delivery.received_ms + DAY_MS);
-    let version_ms = of_vendor.unwrap_or(delivery.received_ms);
-    // "Equal is not stale, nor is anything whose `time_basis` is `receipt`."
-    let is_late = of_vendor.is_some() && window.has_newer(delivery, said, version_ms);
-    let stale = if is_late { Stale::Yes } else { Stale::No };
+    let (version_ms, stale) = version(window, delivery, said);
 
     let mut data = said.data.clone();
-    data["time_basis"] = json!(if of_vendor.is_some() { "vendor" } else { "receipt" });
+    data["time_basis"] = json!(if of_vendor(delivery, said).is_some() { "vendor" } else { "receipt" });
     data["received_at"] = json!(written(delivery.received_ms));
     data["version"] = json!(written(version_ms));
-    data["stale"] = json!(is_late);
+    data["stale"] = json!(stale == Stale::Yes);
     let attributes = attributes(settings, delivery, said, version_ms, stale);
     let mut published = Published {
         places: places(settings, window, delivery, said),
@@ -42,6 +37,19 @@ pub fn wrap(settings: &Settings, window: &Window, delivery: &Accepted, said: &Sa
         published.omitted = Omitted::Yes;
     }
     (size(settings, &published) <= settings.value_max).then_some(published)
+}
+
+/// "Equal is not stale, nor is anything whose `time_basis` is `receipt`."
+pub fn version(window: &Window, delivery: &Accepted, said: &Said) -> (i64, Stale) {
+    match of_vendor(delivery, said) {
+        Some(version_ms) if window.has_newer(delivery, said, version_ms) => (version_ms, Stale::Yes),
+        version_ms => (version_ms.unwrap_or(delivery.received_ms), Stale::No),
+    }
+}
+
+/// "More than 24 h after receipt counts as receipt, not as `created`." "`time_basis` says which of both kinds it is."
+fn of_vendor(delivery: &Accepted, said: &Said) -> Option<i64> {
+    said.vendor_version_ms.filter(|version| *version <= delivery.received_ms + DAY_MS)
 }
 
 /// Of the record's value, give or take a few bytes: the tests stay away from the limit.
@@ -83,7 +91,7 @@ fn record_person_key(settings: &Settings, window: &Window, delivery: &Accepted, 
     }
 }
 
-/// Contract 4, in the contract's order.
+/// Contract 4, in the contract's order. `traceparent` is a header, no attribute: "structured mode: … no other header".
 fn attributes(settings: &Settings, delivery: &Accepted, said: &Said, version_ms: i64, stale: Stale) -> Vec<(String, String)> {
     let subject = match &said.subject {
         Subject::Visit(id) => format!("visit/{}", encoded(id)),
@@ -110,7 +118,7 @@ fn attributes(settings: &Settings, delivery: &Accepted, said: &Said, version_ms:
         ("ce_auth", Some(delivery.endpoint.auth.to_owned())),
         ("ce_stale", (stale == Stale::Yes).then(|| "true".to_owned())),
         ("ce_erasure", said.erasure.map(str::to_owned)),
-        ("traceparent", traceparent(delivery.traceparents)),
+        ("traceparent", traceparent(delivery.traceparents).filter(|_| settings.envelope == Mode::Binary)),
     ];
     all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }

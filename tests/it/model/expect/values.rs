@@ -25,7 +25,7 @@ pub fn integer(node: Option<&Node>) -> Option<i64> {
 
 /// "An id is a non-empty string, or an integer that fits i64 taken as its text; else it is missing."
 pub fn id(node: Option<&Node>) -> Option<String> {
-    text(node).or_else(|| integer(node).map(|number| number.to_string()))
+    text(node).or_else(|| integer(node).and(node).map(|number| number.bytes.clone()))
 }
 
 pub fn flag(node: Option<&Node>) -> Option<bool> {

@@ -91,16 +91,16 @@ fn child(settings: &Settings, delivery: &Accepted, told: &Node, fields: Option<&
 /// mapped field that could not be parsed or is no string stays here (a mapped null does not)."
 fn unmapped(delivery: &Accepted, fields: Option<&Node>) -> Value {
     let mut unmapped = Map::new();
-    for field in fields.into_iter().flat_map(Node::last_members) {
-        let value = match &field.value.json {
+    for (name, node) in fields.into_iter().flat_map(Node::last_members) {
+        let value = match &node.json {
             Json::Null => json!([]),
             Json::Text(text) if text.is_empty() => json!([]),
             Json::Text(text) => json!([text]),
-            _ => json!([field.value.bytes]),
+            _ => json!([node.bytes]),
         };
-        let is_taken = MAPPED.iter().any(|(ours, theirs)| field.key == *theirs && is_taken(delivery, ours, &field.value));
+        let is_taken = MAPPED.iter().any(|(ours, theirs)| name == *theirs && is_taken(delivery, ours, node));
         if !is_taken {
-            unmapped.insert(field.key.clone(), value);
+            unmapped.insert(name.to_owned(), value);
         }
     }
     Value::Object(unmapped)

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::json::Node;
+use super::super::json::{Json, Node};
 use super::said::{ById, Route, Said, Subject, data, entry, key, payload, person, time_or_null};
 use super::values::{flag, id, integer, text, time};
 use super::{Accepted, Settings, Shown};
@@ -39,10 +39,11 @@ pub fn said(settings: &Settings, delivery: &Accepted, wrapper: &Node) -> Result<
         vendor_type,
     };
     said.data["account_id"] = json!(said.account_id);
+    said.data["notes"] = notes(settings, told.get("notes"));
     match event_type {
         "waitlist.location.updated.v1" => status(&mut said, told, own_id),
         "waitlist.message.created.v1" | "waitlist.message.updated.v1" => message(settings, &mut said, told, own_id),
-        _ => visit(settings, &mut said, told, own_id, change),
+        _ => visit(&mut said, told, own_id, change),
     }
     if let Some(id) = &said.location {
         // "Waitwhile names none."
@@ -58,7 +59,7 @@ pub fn said(settings: &Settings, delivery: &Accepted, wrapper: &Node) -> Result<
     Ok(said)
 }
 
-fn visit(settings: &Settings, said: &mut Said, told: &Node, own_id: String, change: &str) {
+fn visit(said: &mut Said, told: &Node, own_id: String, change: &str) {
     let (state, kind_told) = (text(told.get("state")), text(told.get("type")));
     let kind = kind(told, state.as_deref(), kind_told.as_deref());
     said.route = if kind == "block" { Route::Block } else { Route::Visit };
@@ -70,7 +71,6 @@ fn visit(settings: &Settings, said: &mut Said, told: &Node, own_id: String, chan
         said.data["entries"][0]["status"] = json!("removed");
     }
     said.data["fields"] = fields(told.get("dataFields"));
-    said.data["notes"] = notes(settings, told.get("notes"));
     // Section 5: "`visit` if isAnonymized"; visit.removed: `visit`.
     let reason = match (change, flag(told.get("isAnonymized"))) {
         ("removed", _) => Some("removed"),
@@ -148,15 +148,23 @@ fn status_of(state: &str, tags: &[String]) -> &'static str {
 }
 
 /// "The object `services` if it is there and not empty, else the ids with quantity 1; the vendor's order; a quantity that is no
-/// positive integer is 1."
+/// positive integer is 1." An id is not empty.
 fn quantities(object: Option<&Node>, ids: Option<&Node>) -> Value {
     let members: Vec<_> = object.map_or(vec![], |object| object.last_members().collect());
     if !members.is_empty() {
         let quantity = |node: &Node| integer(Some(node)).filter(|quantity| *quantity > 0).unwrap_or(1);
-        return members.iter().map(|member| json!({"id": member.key, "quantity": quantity(&member.value)})).collect();
+        return members.iter().filter(|(id, _)| !id.is_empty()).map(|(id, node)| json!({"id": id, "quantity": quantity(node)})).collect();
     }
     let ids = ids.map_or(vec![], |ids| ids.items().iter().filter_map(|one| id(Some(one))).collect());
     ids.iter().map(|id| json!({"id": id, "quantity": 1})).collect()
+}
+
+/// As it is, empty ones too.
+fn string(node: &Node) -> Option<Value> {
+    match &node.json {
+        Json::Text(text) => Some(json!(text)),
+        _ => None,
+    }
 }
 
 /// "Waitwhile: `dataFields` by id, strings as they are, others skipped, the last of equal ids."
@@ -165,12 +173,12 @@ fn fields(data_fields: Option<&Node>) -> Value {
     for item in data_fields.map_or(&[][..], |list| list.items()) {
         let Some(id) = id(item.get("id")) else { continue };
         let values = item.get("values").map_or(&[][..], |values| values.items());
-        fields.insert(id, values.iter().filter_map(|value| text(Some(value))).collect());
+        fields.insert(id, values.iter().filter_map(string).collect());
     }
     Value::Object(fields)
 }
 
-/// "null when switched off, else a list (an item without text skipped)."
+/// "null when switched off, else a list": of one note or none, whatever it is that has notes.
 fn notes(settings: &Settings, notes: Option<&Node>) -> Value {
     match settings.notes {
         Shown::No => Value::Null,
@@ -208,7 +216,7 @@ fn status(said: &mut Said, told: &Node, own_id: String) {
     let wait = |node: Option<&Node>| integer(node).filter(|wait| *wait != -1);
     let by_party_size = told.get("waitByPartySize").map_or(vec![], |sizes| sizes.last_members().collect());
     let by_party_size: Map<String, Value> =
-        by_party_size.iter().filter_map(|size| Some((size.key.clone(), json!(wait(Some(&size.value))?)))).collect();
+        by_party_size.iter().filter_map(|(size, node)| Some(((*size).to_owned(), json!(wait(Some(node))?)))).collect();
     let next_available_at = time_or_null(time(told.get("nextAvailableWaitlistTime")));
     let mut status = json!({"wait_seconds": wait(told.get("wait")), "wait_seconds_by_party_size": by_party_size,
         "no_wait_reason": text(told.get("naEstWaitReason")), "next_available_at": next_available_at});

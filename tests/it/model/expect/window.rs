@@ -59,6 +59,28 @@ impl Window {
         }
     }
 
+    /// "The window holds" a repeat too. It matters only if a vendor gives one id to two events: what the second says is not published,
+    /// but its version counts, and what nothing else has told of its visit.
+    pub fn learn_again(&mut self, settings: &Settings, delivery: &Accepted, said: &Said) {
+        let (version_ms, stale) = super::envelope::version(self, delivery, said);
+        let place = self.place_of(delivery, said);
+        self.learn_version(delivery, said, version_ms);
+        if let Subject::Visit(visit) = &said.subject {
+            let visit = (delivery.endpoint.tenant, visit.clone());
+            if said.is_told_by_id_only == ById::No {
+                self.places.entry(visit.clone()).or_insert(place);
+            }
+            if let Some(person) = said.person_id.as_ref().filter(|_| stale == Stale::No) {
+                self.people.entry(visit).or_insert(person_key(settings, delivery, person));
+            }
+        }
+    }
+
+    fn learn_version(&mut self, delivery: &Accepted, said: &Said, version_ms: i64) {
+        let newest = self.versions.entry(subject(delivery, said)).or_insert(version_ms);
+        *newest = version_ms.max(*newest);
+    }
+
     pub fn learn(&mut self, settings: &Settings, delivery: &Accepted, said: &Said, published: &Published) {
         let (tenant, place) = (delivery.endpoint.tenant, self.place_of(delivery, said));
         self.ids.extend(event_id(delivery, said));
@@ -68,8 +90,7 @@ impl Window {
         if let Some(person) = person_told(delivery, said) {
             self.bodies.insert(person, delivery.body.to_vec());
         }
-        let version = published.version_ms;
-        self.versions.entry(subject(delivery, said)).and_modify(|newest| *newest = version.max(*newest)).or_insert(version);
+        self.learn_version(delivery, said, published.version_ms);
         if let Subject::Visit(visit) = &said.subject {
             let visit = (tenant, visit.clone());
             self.places.insert(visit.clone(), place);

@@ -7,6 +7,10 @@ use super::{Generator, OTHER, Random, SECOND, SUNSHINE, Sent, WAITWHILE, quoted}
 const ODD: &[&str] = &[
     "null",
     "\"\"",
+    "\" \"",
+    "-0",
+    "-9223372036854775808",
+    "\"nul \\u0000 \\n\"",
     "true",
     "false",
     "0",
@@ -68,10 +72,10 @@ impl Generator {
         }
     }
 
-    /// Too large for a value: with its payload, or without it too. Or nearly.
+    /// Too large for a value: with its payload, or without it too. Or nearly, but never so nearly that white space would decide.
     pub(super) fn large(&mut self) -> Sent {
         let filler = |bytes: usize| quoted(&"x".repeat(bytes));
-        let (in_data, unknown) = *self.random.choose(&[(9_000, 0), (14_000, 0), (30_000, 0), (0, 18_000), (0, 40_000)]);
+        let (in_data, unknown) = *self.random.choose(&[(8_000, 0), (14_000, 0), (30_000, 0), (0, 16_000), (0, 40_000)]);
         let waitwhile = self.random.one_in(2);
         let mut data = if waitwhile { self.visit_data() } else { self.child_data() };
         data.set("unheardOf", filler(unknown));
@@ -94,7 +98,7 @@ impl Generator {
         };
         let at = self.random.below(sent.body.len() as u64) as usize;
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        match self.random.below(16) {
+        match self.random.below(18) {
             0 => sent.body[at] = 0xff,
             1 => sent.body.truncate(at),
             2 => sent.body.clear(),
@@ -108,6 +112,9 @@ impl Generator {
             11 => return self.reshaped(sent, "unheardOf", &[&nested(64), &nested(400)]),
             12 => return self.reshaped(sent, "unheardOf", &[&nested(63), "\"[[[[\\\"[[[[\""]),
             13 => sent.body = [&b"["[..]; 100].concat(),
+            // No JSON from the second byte on, and too deep: that it is too deep is said first.
+            15 => sent.body = [b"{x", &[b'['; 65][..]].concat(),
+            16 => sent.body = [b"{\"[[[[", &[b'['; 65][..]].concat(),
             14 => {
                 sent.wrapper.members.retain(|(key, _)| key != "type");
                 return self.sent(sent.endpoint, sent.wrapper);

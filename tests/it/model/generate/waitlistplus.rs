@@ -15,7 +15,7 @@ pub struct Child {
 const CHILDREN_MAX: usize = 200;
 const TYPES: [&str; 6] = ["UpdatePerson", "UpdatePerson", "UpdatePerson", "UpdatePerson", "AddPerson", "DeletePerson"];
 const LISTS: [&str; 4] = ["Infants", "Toddlers", "", "Größere Kinder"];
-const LOCATIONS: [&str; 6] = ["North Campus", "  north campus ", "", "   ", "ÉCOLE 7/b", "South"];
+const LOCATIONS: [&str; 8] = ["\u{a0} Weiß İ\u{3000}", "\n\u{a0}", "North Campus", "  north campus ", "", "   ", "ÉCOLE 7/b", "South"];
 const DATES: [&str; 11] = [
     "2026-06-30T05:00:00",
     "2027-01-04T06:00:00.1234567",
@@ -122,6 +122,12 @@ impl Generator {
         if self.random.one_in(8) {
             let born = self.random.word(&[
                 "13/40/2023",
+                "1/1/0001",
+                "12/31/9999",
+                "0/1/2020",
+                "+1/1/2020",
+                "٣/1/2020",
+                "1/2/2020 ",
                 "02/29/2024",
                 "2/29/2023",
                 "1/2/99",

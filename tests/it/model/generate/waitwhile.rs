@@ -192,8 +192,16 @@ impl Generator {
     }
 
     fn quantities(&mut self, doc: &mut Doc) {
-        const OBJECTS: [&str; 6] =
-            ["{}", "null", "{\"s1\": 2}", "{\"s2\": 0, \"s1\": 1.5, \"s3\": 7}", "{\"s1\": \"2\", \"\\u0073 4\": -1}", "{\"s9\": null}"];
+        const OBJECTS: [&str; 8] = [
+            "{\"s1\": 2, \"s2\": 1, \"s1\": 3}",
+            "{\"\": 4, \" \": 5}",
+            "{}",
+            "null",
+            "{\"s1\": 2}",
+            "{\"s2\": 0, \"s1\": 1.5, \"s3\": 7}",
+            "{\"s1\": \"2\", \"\\u0073 4\": -1}",
+            "{\"s9\": null}",
+        ];
         const IDS: [&str; 5] = ["[]", "null", "[\"s1\", \"s2\"]", "[7, \"\", null, \"s3\"]", "\"s1\""];
         for (object, ids) in [("services", "serviceIds"), ("resources", "resourceIds")] {
             if self.random.one_in(2) {
@@ -211,6 +219,9 @@ impl Generator {
             field("\"q2\"", list(&answers[..2])),
             field("\"q1\"", list(&answers[1..3])),
             field("7", "[]".to_owned()),
+            "{\"id\": \"q9\"}".to_owned(),
+            field("\"q8\"", quoted("no list")),
+            field("\"q7\"", list(&["\"\"".to_owned(), quoted(&self.street()), "\" \"".to_owned()])),
             field("\"\"", list(&answers)),
             "\"q3\"".to_owned(),
         ];
@@ -263,7 +274,15 @@ impl Generator {
         }
         doc.set(
             "waitByPartySize",
-            self.random.word(&["null", "{\"1\": 600, \"2\": -1, \"5\": 1.5, \"1\": 700}", "{\"3\": -2}", "[]"]).to_owned(),
+            self.random
+                .word(&[
+                    "null",
+                    "{\"1\": 600, \"2\": -1, \"5\": 1.5, \"1\": 700}",
+                    "{\"3\": -2}",
+                    "[]",
+                    "{\"\": 5, \" \": 6, \"1\": null, \"2\": 9, \"2\": -1}",
+                ])
+                .to_owned(),
         );
         doc.set("naEstWaitReason", self.random.word(&["null", "\"SERVING_FULL\""]).to_owned());
         doc.set("nextAvailableWaitlistTime", self.time(updated_ms));
