@@ -107,6 +107,11 @@ fn other_settings_show_what_they_say() {
     }
 }
 
+#[test]
+fn a_kill_changes_nothing_of_it() {
+    compare(&Run::with_lives(4, seed(), 4 * OTHER_DELIVERIES, settings()));
+}
+
 /// What came out, and at the same time what was shown on the way.
 fn check(run: &Run) -> Counts {
     thread::scope(|scope| {

@@ -37,7 +37,10 @@ pub fn compare(run: &Run) -> Counts {
     let first: Vec<String> = wrong.iter().take(SHOWN_MAX).cloned().collect();
     assert!(wrong.is_empty(), "seed {}: {} of {} differ\n{}", run.seed, wrong.len(), run.sent.len(), first.join("\n\n"));
     assert_eq!(order_read(run), order, "seed {}: each key in accept order", run.seed);
-    counters_are(run, &counts);
+    // A counter lives as long as its process.
+    if run.lives == 1 {
+        counters_are(run, &counts);
+    }
     counts.extend(uncounted);
     counts
 }

@@ -22,6 +22,7 @@ const SECOND_SECRET: &str = "whsec_test_second_secret";
 const OTHER_URL: &str = "https://hooks.example.com/webhooks/other";
 const OTHER_SECRET: &str = "whsec_test_other_secret";
 const MOON_TOKEN: &str = "wb_77777777777777777777777777777777";
+const UNDELIVERED: &str = "waitbridge_journal_undelivered_records";
 const DELIVERED_WITHIN: Duration = Duration::from_secs(120);
 
 pub struct Run {
@@ -32,6 +33,7 @@ pub struct Run {
     pub records: Vec<Record>,
     pub private: Private,
     pub topics: Topics,
+    pub lives: usize,
     pub bridge: Bridge,
     began_ms: i64,
     ended_ms: i64,
@@ -137,17 +139,32 @@ birth_date_format = "D/M/YYYY"
 impl Run {
     /// `count` deliveries through a bridge of their own, and all that comes out.
     pub fn new(seed: u64, count: usize, settings: Settings) -> Run {
+        Run::with_lives(1, seed, count, settings)
+    }
+
+    /// The same, with the bridge killed and started again in between: once all is delivered, the next time as soon as all is answered.
+    pub fn with_lives(lives: usize, seed: u64, count: usize, settings: Settings) -> Run {
         let kafka = kafka::shared();
         let topics = kafka.new_topics(3);
-        let bridge = Home::new(kafka.bootstrap(), &topics, &toml(&settings)).start();
+        let home = Home::new(kafka.bootstrap(), &topics, &toml(&settings));
+        let mut bridge = home.start();
         let began_ms = now_ms();
         let mut generator = Generator::new(seed, began_ms);
-        let deliveries = (0..count).map(|_| generator.deliver()).collect();
-        let sent = post(&bridge, &settings, deliveries);
-        bridge.wait_until("all is delivered", DELIVERED_WITHIN, |bridge| bridge.metric("waitbridge_journal_undelivered_records") == 0.0);
+        let mut sent = Vec::with_capacity(count);
+        for life in 1..=lives {
+            let deliveries = (0..count / lives).map(|_| generator.deliver()).collect();
+            sent.extend(post(&bridge, &settings, deliveries));
+            if life % 2 == 1 || life == lives {
+                bridge.wait_until("all is delivered", DELIVERED_WITHIN, |bridge| bridge.metric(UNDELIVERED) == 0.0);
+            }
+            if life < lives {
+                bridge.kill();
+                bridge = home.start();
+            }
+        }
         let ended_ms = now_ms();
         let records = Reader::new(kafka.bootstrap(), &[&topics.person, &topics.location, &topics.dead_letter]).read_to_end();
-        Run { seed, settings, sent, records, private: generator.private(), topics, bridge, began_ms, ended_ms }
+        Run { seed, settings, sent, records, private: generator.private(), topics, lives, bridge, began_ms, ended_ms }
     }
 
     pub fn topic_name(&self, topic: Topic) -> &str {
