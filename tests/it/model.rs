@@ -71,7 +71,7 @@ const COVERED: &[(&[&str], u64)] = &[
 ];
 
 pub fn seed() -> u64 {
-    env::var("WAITBRIDGE_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(DEFAULT_SEED)
+    env::var("WAITBRIDGE_TEST_SEED").map_or(DEFAULT_SEED, |seed| seed.parse().expect("WAITBRIDGE_TEST_SEED is a number"))
 }
 
 #[test]

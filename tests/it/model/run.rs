@@ -144,6 +144,8 @@ impl Run {
 
     /// The same, with the bridge killed and started again in between: once all is delivered, the next time as soon as all is answered.
     pub fn with_lives(lives: usize, seed: u64, count: usize, settings: Settings) -> Run {
+        // Seen only when the test fails.
+        eprintln!("WAITBRIDGE_TEST_SEED={seed}");
         let kafka = kafka::shared();
         let topics = kafka.new_topics(3);
         let home = Home::new(kafka.bootstrap(), &topics, &toml(&settings));
