@@ -120,7 +120,7 @@ impl Source for SimulatedSource {
     }
 
     fn owner(&self) -> Option<&str> {
-        if planted::is(Bug::OwnerNotCompared) { Some("anybody") } else { self.inner.owner() }
+        self.inner.owner()
     }
 
     fn checkpoint_at(&self, partition: i32) -> (String, i32) {
@@ -180,8 +180,7 @@ impl Source for SimulatedSource {
     }
 
     fn checkpoint(&self, next: Position) -> Checkpoint {
-        let checkpoint = self.inner.checkpoint(next);
-        if planted::is(Bug::OwnerNotCompared) { Checkpoint { metadata: "anybody".to_owned(), ..checkpoint } } else { checkpoint }
+        self.inner.checkpoint(next)
     }
 
     fn advance(&mut self, next: Position, cluster_id: &str) {
@@ -254,7 +253,9 @@ impl Broker for SimulatedBroker {
     }
 
     fn committed(&mut self, _topic: &str, _partition: i32) -> Result<Option<Checkpoint>, Fault> {
-        self.call(Class::Retriable, |_, cluster, _, mishap| kafka::committed(cluster, mishap))
+        let found = self.call(Class::Retriable, |_, cluster, _, mishap| kafka::committed(cluster, mishap))?;
+        let ours = || self.process.log.boot.to_string();
+        Ok(found.map(|found| if planted::is(Bug::OwnerNotCompared) { Checkpoint { metadata: ours(), ..found } } else { found }))
     }
 
     fn begin(&mut self) -> Result<(), Fault> {
