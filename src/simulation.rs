@@ -29,10 +29,11 @@ mod deliveries;
 mod kafka;
 mod ledger;
 mod process;
+mod situations;
 mod world;
 
-use process::{Kin, Process, SimulatedBroker, SimulatedClock, SimulatedSource, lock};
 use ledger::Window;
+use process::{Kin, Process, SimulatedBroker, SimulatedClock, SimulatedSource, lock};
 use world::{After, World};
 
 const WINDOW_MS: i64 = 20_000;
@@ -99,14 +100,8 @@ fn copied(world: &Arc<World>, disk: &Arc<ModelDisk>) -> Result<Arc<ModelDisk>, S
 fn opened(world: &World, disk: &Arc<ModelDisk>) -> Result<Parts, OpenError> {
     let clock_us = world.clock_us.clone();
     let (dir, checkpoint_topic) = (PathBuf::from("/model"), "checkpoints".to_owned());
-    let options = disk::Options {
-        dir,
-        checkpoint_topic,
-        window_ms: WINDOW_MS as u64,
-        segment_bytes: 2048,
-        size_max: 512 * 2048,
-        free_min: 0,
-    };
+    let options =
+        disk::Options { dir, checkpoint_topic, window_ms: WINDOW_MS as u64, segment_bytes: 2048, size_max: 512 * 2048, free_min: 0 };
     let clock: disk::driven::Clock = Arc::new(move || clock_us.load(Ordering::Relaxed));
     recover(disk.clone(), clock, options, Arc::new(Metrics::new()))
 }
@@ -165,7 +160,7 @@ fn relay(process: &Arc<Process>, inner: disk::DiskSource) -> Relay<SimulatedSour
 
 /// The process that this one was copied from stands still meanwhile.
 fn live_on_copy(world: &Arc<World>, copy: &Arc<ModelDisk>) {
-    drop(live(world, copy, Kin::Copy));
+    let _: Life = live(world, copy, Kin::Copy);
     if let After::PowerLost = std::mem::take(&mut *lock(&world.after)) {
         copy.lose_power();
     }

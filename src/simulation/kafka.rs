@@ -1,5 +1,5 @@
 //! A model of Kafka: one cluster, one transactional id, and what goes wrong with them. What it answers is what a real
-//! broker was seen to answer (`tests/kafka/situations`); the integration tests play the same rows against the real one.
+//! broker was seen to answer (`situations`).
 //!
 //! The cluster outlives its clients. A client is a producer with an epoch; it learns of anything only by its own calls.
 //! Knows no journal and no oracle.
@@ -204,6 +204,10 @@ impl Producer {
     }
 
     fn send(&mut self, cluster: &mut Cluster, record: &Outgoing, now_ms: i64) -> Result<(), Fault> {
+        // A fenced producer's records are purged, or the reason is told: as it happens.
+        if self.epoch != cluster.epoch && now_ms % 2 == 0 {
+            return Err(self.refused(Cause::Other, ""));
+        }
         self.not_fenced(cluster)?;
         match cluster.topics.get(&*record.topic) {
             Some(_) if planted::is(Bug::RefusedSendIgnored) => return Ok(()),

@@ -41,7 +41,8 @@ impl Entry {
     fn says_as(&self, other: &Entry) -> bool {
         let (one, two) = (&self.sent, &other.sent);
         let same_id = one.said.event_id.is_some() && one.said.event_id == two.said.event_id;
-        let same_words = (one.said.word, one.cast, one.said.data, one.said.version_ms) == (two.said.word, two.cast, two.said.data, two.said.version_ms);
+        let same_words =
+            (one.said.word, one.cast, one.said.data, one.said.version_ms) == (two.said.word, two.cast, two.said.data, two.said.version_ms);
         same_id || same_words
     }
 }
@@ -129,7 +130,8 @@ impl Ledger {
 
     /// A flipped bit may cost one record; one that was read may be a repeat, if there is another that says the same.
     fn nothing_lost(&self, everywhere: &BTreeMap<Uuid, &Outgoing>, damages: usize) -> Result<(), String> {
-        let may_repeat = |index: usize, entry: &Entry| entry.stored.is_some() && self.entries[..index].iter().any(|other| other.says_as(entry));
+        let may_repeat =
+            |index: usize, entry: &Entry| entry.stored.is_some() && self.entries[..index].iter().any(|other| other.says_as(entry));
         let is_missing = |(index, entry): &(usize, &Entry)| {
             let is_there = everywhere.contains_key(&entry.sent.accept_id) || may_repeat(*index, entry);
             entry.accepted && !entry.excused && !is_there
@@ -205,7 +207,8 @@ fn fates(told: &[(usize, &Entry)]) -> Vec<(usize, Fate)> {
         let same_body = body.is_some_and(|(at_ms, data)| is_in(at_ms, BODY_REPEAT_MS) && data == said.data);
         let repeats = seen_id || (said.event_id.is_some() && same_data) || (said.event_id.is_none() && same_body);
         let subject = facts.entry(said.subject(sent.cast)).or_default();
-        let newer = |fact: &Fact| is_in(fact.received_ms, WINDOW_MS) && said.version_ms.is_some_and(|version_ms| fact.version_ms > version_ms);
+        let newer =
+            |fact: &Fact| is_in(fact.received_ms, WINDOW_MS) && said.version_ms.is_some_and(|version_ms| fact.version_ms > version_ms);
         let stale = subject.iter().any(newer);
         // The person whom the visit named last.
         let known = person.is_some_and(|at_ms| is_in(at_ms, WINDOW_MS));

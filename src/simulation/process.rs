@@ -203,7 +203,8 @@ pub struct SimulatedBroker {
     producer: Option<Producer>,
 }
 
-const ANY: &[Mishap] = &[Mishap::Unheard, Mishap::AnswerLost, Mishap::AppendedAnswerLost, Mishap::Refused, Mishap::Fatal, Mishap::FatalDone];
+const ANY: &[Mishap] =
+    &[Mishap::Unheard, Mishap::AnswerLost, Mishap::AppendedAnswerLost, Mishap::Refused, Mishap::Fatal, Mishap::FatalDone];
 
 impl SimulatedBroker {
     pub fn new(process: Arc<Process>) -> SimulatedBroker {

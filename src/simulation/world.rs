@@ -147,7 +147,6 @@ impl World {
             copy: None,
         };
         World {
-
             dice: Mutex::new(dice),
             clock_us: Arc::new(AtomicU64::new(START_US)),
             cluster: Mutex::new(Cluster::new(0)),
@@ -510,5 +509,4 @@ impl World {
         self.clock_us.fetch_sub(us, Ordering::Relaxed);
         true
     }
-
 }

@@ -16,6 +16,7 @@ mod fixtures;
 mod kills;
 mod lives;
 mod samples;
+mod situations;
 mod statuses;
 mod tidy;
 mod troubles;

@@ -146,7 +146,8 @@ impl Source for DiskSource {
         let content = format!("boot={}\nfirst={}\ndelivered={delivered}\n", self.owner, self.log.first);
         let storage = &*self.log.storage;
         // On a full disk there is still room for a name: that closes the folder as well.
-        let marked = write_whole(storage, DISOWNED, content.as_bytes()).or_else(|_| storage.create(DISOWNED).and_then(|_| storage.sync_dir("")));
+        let marked =
+            write_whole(storage, DISOWNED, content.as_bytes()).or_else(|_| storage.create(DISOWNED).and_then(|_| storage.sync_dir("")));
         match marked {
             Ok(()) => tracing::error!("another process owns this journal's checkpoint; this folder is marked and will not be opened again"),
             Err(error) => tracing::error!(%error, "another process owns this journal's checkpoint, and the folder could not be marked"),
