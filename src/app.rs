@@ -23,6 +23,8 @@ use crate::server::{self, Budget, Public, admin::Probe};
 use crate::settings::Settings;
 use crate::shutdown::{Stage, Stages, Stop};
 
+pub mod reload;
+
 /// Of the drain's time, what is kept for the relay when the listener takes long.
 const RELAY_SHARE: Duration = Duration::from_secs(2);
 /// How long kept-alive connections are told that we go, at most; a quarter of the drain's time if that is less.
@@ -42,6 +44,7 @@ pub struct Running {
     stop: Arc<Stop>,
     stages: Arc<Stages>,
     metrics: Arc<Metrics>,
+    reload: reload::Bell,
     drain_settle: Duration,
     drain_deadline: Duration,
 }
@@ -86,11 +89,20 @@ pub fn start_with<B: Broker + 'static>(
     let broker = broker(settings.kafka.options(&id.to_string()), metrics.clone(), stop.clone())?;
     let prepare = Prepare::new(settings.prepare, endpoints.clone());
     let clock = Box::new(WallClock { stop: stop.clone() });
+    let started_ms = clock.now_ms();
     let relay = Relay::new(source, broker, prepare, settings.relay, clock, stop.clone(), status.clone(), metrics.clone());
     let relay = spawn(relay)?;
 
-    let probe =
-        Probe { endpoints: endpoints.clone(), journal: journal.clone(), relay: status, stages: stages.clone(), metrics: metrics.clone() };
+    let reload = reload::start(settings.watch, endpoints.clone(), metrics.clone())?;
+    let probe = Probe {
+        endpoints: endpoints.clone(),
+        journal: journal.clone(),
+        relay: status,
+        stages: stages.clone(),
+        metrics: metrics.clone(),
+        journal_id: id,
+        started_ms,
+    };
     let public = Public {
         ingress: Ingress::new(endpoints, journal.clone(), metrics.clone(), settings.server.accept_deadline),
         budget: Budget::new(settings.server.limits.bodies_in_flight_bytes_max, metrics.clone()),
@@ -102,7 +114,7 @@ pub fn start_with<B: Broker + 'static>(
     let public = Listener::serve(public_socket, |socket| server::public(socket, Arc::new(public)))?;
     let admin = Listener::serve(admin_socket, |socket| server::admin(socket, Arc::new(probe)))?;
     info!(listen = %public.address, admin_listen = %admin.address, journal = %id, "waitbridge serves");
-    Ok(Running { public, admin, journal, relay: Some(relay), stop, stages, metrics, drain_settle, drain_deadline })
+    Ok(Running { public, admin, journal, relay: Some(relay), stop, stages, metrics, reload, drain_settle, drain_deadline })
 }
 
 impl Running {
@@ -112,6 +124,11 @@ impl Running {
 
     pub fn admin_address(&self) -> SocketAddr {
         self.admin.address
+    }
+
+    /// What asks for new endpoints and secrets.
+    pub fn reload_bell(&self) -> reload::Bell {
+        self.reload.clone()
     }
 
     /// Resolves only if something fails that the process cannot mend.

@@ -13,11 +13,20 @@ use crate::settings::Invalid;
 mod check;
 mod deliver;
 mod demo;
+mod doctor;
+mod explain;
 mod health;
+mod journal;
 mod samples;
+mod schema;
 mod send;
 pub mod serve;
+mod show;
+mod status;
+mod stop;
+mod tail;
 mod token;
+mod topics;
 
 #[derive(Parser)]
 #[command(name = "waitbridge", version = VERSION.as_str(), about, long_about = LONG_ABOUT, arg_required_else_help = true)]
@@ -34,10 +43,17 @@ Begin with `waitbridge demo`: it needs nothing to be set up.";
 enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
-    Send(send::Send),
+    Send(Box<send::Send>),
+    Tail(tail::Tail),
     Check(check::Check),
+    Explain(explain::Explain),
     Health(health::Health),
     Token(token::Token),
+    Schema(schema::Schema),
+    Journal(journal::Journal),
+    Topics(topics::Topics),
+    Status(status::Status),
+    Doctor(doctor::Doctor),
 }
 
 /// Where the settings are.
@@ -50,6 +66,7 @@ struct ConfigFile {
 
 /// The exit codes that mean more than "it failed".
 const SETTINGS: u8 = 2;
+const PROBLEMS: u8 = 3;
 const NOT_OURS: u8 = 4;
 
 pub fn run(arguments: Arguments) -> ExitCode {
@@ -57,9 +74,16 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Demo(demo) => demo.run(),
         Command::Send(send) => send.run(),
+        Command::Tail(tail) => tail.run(),
         Command::Check(check) => check.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Health(health) => health.run(),
         Command::Token(token) => token.run(),
+        Command::Schema(schema) => schema.run(),
+        Command::Journal(journal) => journal.run(),
+        Command::Topics(topics) => topics.run(),
+        Command::Status(status) => status.run(),
+        Command::Doctor(doctor) => doctor.run(),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("waitbridge: {error:#}");

@@ -54,6 +54,8 @@ impl Headers for &[(&str, &str)] {
 pub struct Head<'a> {
     /// The path segment behind the endpoint's name, if there is one.
     pub token: Option<&'a str>,
+    /// Path and query as requested.
+    pub target: &'a str,
     pub headers: &'a dyn Headers,
 }
 

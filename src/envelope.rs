@@ -20,12 +20,14 @@ mod property;
 mod rules;
 #[cfg(test)]
 mod samples;
+mod schema;
 mod traceparent;
 #[cfg(test)]
 pub mod trial;
 mod write;
 
 pub use data::bytes_min;
+pub use schema::SCHEMA;
 pub use traceparent::valid_traceparent;
 use write::Write;
 

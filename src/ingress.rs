@@ -16,10 +16,15 @@ use crate::metrics::Metrics;
 use crate::providers::endpoints::{Endpoint, Endpoints};
 use crate::providers::{self, Admission, Pending, Proof, Refusal, Verified};
 
+mod diagnoses;
+
+use diagnoses::Diagnoses;
+
 pub struct Ingress {
     endpoints: Arc<Endpoints>,
     journal: Arc<dyn Journal>,
     metrics: Arc<Metrics>,
+    diagnoses: Arc<Diagnoses>,
     accept_deadline: Duration,
 }
 
@@ -43,7 +48,8 @@ pub struct Admitted {
 
 impl Ingress {
     pub fn new(endpoints: Arc<Endpoints>, journal: Arc<dyn Journal>, metrics: Arc<Metrics>, accept_deadline: Duration) -> Ingress {
-        Ingress { endpoints, journal, metrics, accept_deadline }
+        let diagnoses = Arc::new(Diagnoses::new(endpoints.clone(), metrics.clone()));
+        Ingress { endpoints, journal, metrics, diagnoses, accept_deadline }
     }
 
     /// An unknown name takes the time of a wrong token: the two cannot be told apart.
@@ -72,7 +78,13 @@ impl Ingress {
         let Admitted { endpoint, admission } = admitted;
         let proof = match admission {
             Admission::Proven(proof) => proof,
-            Admission::NeedsBody => endpoint.provider.verify(head, &body).map_err(|refusal| self.refused(&endpoint, refusal))?,
+            Admission::NeedsBody => match endpoint.provider.verify(head, &body) {
+                Ok(proof) => proof,
+                Err(refusal) => {
+                    self.diagnoses.consider(&endpoint, refusal, head, body);
+                    return Err(self.refused(&endpoint, refusal));
+                }
+            },
         };
         let accept_id = Uuid::now_v7();
         let body_bytes = body.len();

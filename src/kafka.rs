@@ -10,9 +10,12 @@ use thiserror::Error;
 use crate::envelope::Outgoing;
 
 mod client;
+pub mod cluster;
+pub mod compare;
 pub mod embedded;
 mod fault;
 pub mod follow;
+mod partitions;
 pub mod producer;
 pub mod topics;
 
@@ -125,7 +128,9 @@ pub struct Options {
     pub message_bytes_max: u64,
     /// Further librdkafka properties of the settings.
     pub properties: Vec<(String, String)>,
-    /// Topics to make at the start if they are missing.
+    /// The topics that are written, as they should be.
+    pub topics: Vec<topics::Spec>,
+    /// Those of them to make at the start if they are missing.
     pub create: Vec<topics::Spec>,
 }
 

@@ -1,15 +1,21 @@
 //! Every metric of waitbridge in one list (name, help, labels, buckets), and the verbs that move them.
 //!
-//! No type of the `prometheus` crate leaves this file, and no label value comes from a delivery: only from
+//! No type of the `prometheus` crate leaves this room, and no label value comes from a delivery: only from
 //! settings and closed enums, so the number of series is bounded. Units are in the names; all names carry the
 //! prefix `waitbridge_`.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prometheus::core::Collector;
-use prometheus::{Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
-use prometheus::{Opts, Registry, TextEncoder};
+use prometheus::{Encoder, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{Registry, TextEncoder};
+
+mod figures;
+mod list;
+
+pub use figures::Figures;
+use list::{List, drop_series};
 
 /// From the answer of a page cache to a disk in trouble.
 const FAST_SECONDS: &[f64] = &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 8.0];
@@ -21,6 +27,9 @@ const RECORDS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 
 const COMMITTED: &str = "committed";
 const ABORTED: &str = "aborted";
 const TRANSACTION_RESULTS: [&str; 2] = [COMMITTED, ABORTED];
+
+/// The endpoint of what named none of the settings.
+const UNKNOWN: &str = "unknown";
 
 /// The text format that [`Metrics::render`] gives.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -36,6 +45,7 @@ pub struct Metrics {
     endpoint_last_rejected: GaugeVec,
     endpoint_failing_since: GaugeVec,
     endpoint_secret_last_used: GaugeVec,
+    signature_diagnoses: IntCounterVec,
     journal_append: Histogram,
     journal_sync: Histogram,
     journal_batch: Histogram,
@@ -61,6 +71,9 @@ pub struct Metrics {
     blocked: IntGaugeVec,
     rebuilds: IntCounterVec,
     brokers_connected: IntGauge,
+    config_successful: IntGauge,
+    config_read: Gauge,
+    partitions_mismatch: IntGaugeVec,
     draining: IntGauge,
     /// Receipt of the oldest undelivered record in milliseconds since 1970; 0 = none. Its age is computed at the scrape.
     oldest_undelivered_ms: AtomicI64,
@@ -85,25 +98,23 @@ impl Metrics {
             delivery_bytes: list.times("delivery_bytes", "Size of accepted bodies.", &["vendor"], BYTES),
             deliveries_in_flight: list.gauge("deliveries_in_flight", "Deliveries being read or waiting for the journal."),
             bodies_in_flight_bytes: list.gauge("bodies_in_flight_bytes", "Body bytes that have arrived and have no answer yet."),
-            endpoint_last_accepted: list.stamps(
-                "endpoint_last_accepted_timestamp_seconds",
-                "When this endpoint last accepted a delivery.",
-                &["endpoint"],
-            ),
-            endpoint_last_rejected: list.stamps(
-                "endpoint_last_rejected_timestamp_seconds",
-                "When this endpoint last refused a delivery.",
-                &["endpoint"],
-            ),
-            endpoint_failing_since: list.stamps(
+            endpoint_last_accepted: list
+                .endpoint_stamps("endpoint_last_accepted_timestamp_seconds", "When this endpoint last accepted a delivery."),
+            endpoint_last_rejected: list
+                .endpoint_stamps("endpoint_last_rejected_timestamp_seconds", "When this endpoint last refused a delivery."),
+            endpoint_failing_since: list.endpoint_stamps(
                 "endpoint_failing_since_timestamp_seconds",
                 "First refusal that carried a signature or credentials since the last acceptance; 0 = not failing.",
-                &["endpoint"],
             ),
             endpoint_secret_last_used: list.stamps(
                 "endpoint_secret_last_used_timestamp_seconds",
                 "When this secret last verified a delivery.",
                 &["endpoint", "secret"],
+            ),
+            signature_diagnoses: list.counters(
+                "signature_diagnoses_total",
+                "Signatures that did not match and were looked into, by the cause that was found; at most one in ten seconds.",
+                &["endpoint", "cause"],
             ),
             journal_append: list.time("journal_append_duration_seconds", "From handing a record over until it is durable.", FAST_SECONDS),
             journal_sync: list.time("journal_sync_duration_seconds", "One write and sync of the journal.", FAST_SECONDS),
@@ -138,6 +149,14 @@ impl Metrics {
             blocked: list.gauges("relay_blocked", "1 while the relay waits for this.", &["topic", "reason"]),
             rebuilds: list.counters("kafka_producer_rebuilds_total", "Producers dropped and built anew.", &["cause"]),
             brokers_connected: list.gauge("kafka_brokers_connected", "Brokers with a connection that is up."),
+            config_successful: list.gauge("config_last_reload_successful", "1 if the settings could be used when they were last read."),
+            config_read: list.number("config_last_reload_timestamp_seconds", "When the settings were last read, at the start or later."),
+            partitions_mismatch: list.gauges(
+                "topic_partitions_mismatch",
+                "1 if this topic has another number of partitions than when this process saw it first (its keys have moved), or than the \
+                    other event topic (the two cannot be joined).",
+                &["topic"],
+            ),
             draining: list.gauge("draining", "1 while shutting down."),
             oldest_undelivered_ms: AtomicI64::new(0),
             registry: list.registry,
@@ -156,6 +175,28 @@ impl Metrics {
     pub fn endpoint_known(&self, endpoint: &str, vendor: &str) {
         self.deliveries.with_label_values(&[endpoint, vendor, "accepted"]);
         self.endpoint_failing_since.with_label_values(&[endpoint]);
+    }
+
+    /// Drops the series of endpoints that are no more: nobody mends what they say, and names may come without end.
+    pub fn keep_endpoints(&self, names: &BTreeSet<&str>) {
+        let is_gone = |endpoint: &str| endpoint != UNKNOWN && !names.contains(endpoint);
+        drop_series(&self.deliveries, &is_gone);
+        drop_series(&self.signature_diagnoses, &is_gone);
+        for stamps in
+            [&self.endpoint_last_accepted, &self.endpoint_last_rejected, &self.endpoint_failing_since, &self.endpoint_secret_last_used]
+        {
+            drop_series(stamps, &is_gone);
+        }
+    }
+
+    pub fn config_loaded(&self) {
+        self.config_successful.set(1);
+        self.config_read.set(now_seconds());
+    }
+
+    pub fn config_refused(&self) {
+        self.config_successful.set(0);
+        self.config_read.set(now_seconds());
     }
 
     /// Counts a delivery as in flight for as long as the guard lives, also when its sender goes away.
@@ -188,6 +229,11 @@ impl Metrics {
         if since.get() == 0.0 {
             since.set(now_seconds());
         }
+    }
+
+    /// `cause` is a word of a closed enum.
+    pub fn signature_diagnosed(&self, endpoint: &str, cause: &str) {
+        self.signature_diagnoses.with_label_values(&[endpoint, cause]).inc();
     }
 
     pub fn body_bytes_arrived(&self, bytes: usize) {
@@ -291,6 +337,14 @@ impl Metrics {
         self.brokers_connected.set(brokers as i64);
     }
 
+    pub fn topic_partitions_fit(&self, topic: &str) {
+        self.partitions_mismatch.with_label_values(&[topic]).set(0);
+    }
+
+    pub fn topic_partitions_differ(&self, topic: &str) {
+        self.partitions_mismatch.with_label_values(&[topic]).set(1);
+    }
+
     pub fn draining_started(&self) {
         self.draining.set(1);
     }
@@ -315,80 +369,6 @@ fn now_seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// Makes metrics and registers them; a name twice or a bad label is a mistake in the list above.
-struct List {
-    registry: Registry,
-}
-
-impl List {
-    /// With what moves by itself, or never.
-    fn new() -> List {
-        let list = List { registry: Registry::new() };
-        let build = list.gauges("build_info", "The running build; always 1.", &["version", "revision"]);
-        build.with_label_values(&[env!("CARGO_PKG_VERSION"), option_env!("WAITBRIDGE_REVISION").unwrap_or("unknown")]).set(1);
-        #[cfg(target_os = "linux")]
-        list.add(prometheus::process_collector::ProcessCollector::for_self());
-        list
-    }
-
-    /// Both results exist from the start.
-    fn transactions(&self) -> IntCounterVec {
-        let transactions = self.counters("relay_transactions_total", "Transactions by how they ended.", &["result"]);
-        TRANSACTION_RESULTS.iter().for_each(|result| drop(transactions.with_label_values(&[*result])));
-        transactions
-    }
-
-    fn opts(name: &str, help: &str) -> Opts {
-        Opts::new(format!("waitbridge_{name}"), help)
-    }
-
-    fn buckets(name: &str, help: &str, buckets: &[f64]) -> HistogramOpts {
-        HistogramOpts::from(List::opts(name, help)).buckets(buckets.to_vec())
-    }
-
-    fn add<M: Collector + 'static>(&self, metric: M) {
-        self.registry.register(Box::new(metric)).expect("the list of metrics is well formed");
-    }
-
-    fn added<M: Collector + Clone + 'static>(&self, metric: prometheus::Result<M>) -> M {
-        let metric = metric.expect("the list of metrics is well formed");
-        self.add(metric.clone());
-        metric
-    }
-
-    fn counter(&self, name: &str, help: &str) -> IntCounter {
-        self.added(IntCounter::with_opts(List::opts(name, help)))
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.added(IntCounterVec::new(List::opts(name, help), labels))
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.added(IntGauge::with_opts(List::opts(name, help)))
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.added(IntGaugeVec::new(List::opts(name, help), labels))
-    }
-
-    fn number(&self, name: &str, help: &str) -> Gauge {
-        self.added(Gauge::with_opts(List::opts(name, help)))
-    }
-
-    fn stamps(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
-        self.added(GaugeVec::new(List::opts(name, help), labels))
-    }
-
-    fn time(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
-        self.added(Histogram::with_opts(List::buckets(name, help, buckets)))
-    }
-
-    fn times(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
-        self.added(HistogramVec::new(List::buckets(name, help, buckets), labels))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -402,6 +382,22 @@ mod tests {
         assert!((3600.0..3605.0).contains(&age), "{age}");
         metrics.journal_backlog(0, 0, None);
         assert_eq!(metrics.oldest_undelivered_age_seconds(), 0.0);
+    }
+
+    #[test]
+    fn endpoints_that_are_gone_leave_no_series_and_the_others_keep_theirs() {
+        let metrics = Metrics::new();
+        for endpoint in ["kept", "gone", UNKNOWN] {
+            metrics.endpoint_known(endpoint, "v");
+            metrics.delivery_answered(endpoint, "v", "not_found", Duration::ZERO);
+            metrics.endpoint_accepted(endpoint, "v", 0, 1);
+            metrics.endpoint_rejected(endpoint);
+            metrics.signature_diagnosed(endpoint, "unknown");
+        }
+        metrics.keep_endpoints(&BTreeSet::from(["kept"]));
+        let text = String::from_utf8(metrics.render()).unwrap();
+        let count = |endpoint: &str| text.matches(&format!("endpoint=\"{endpoint}\"")).count();
+        assert_eq!((count("kept"), count("gone"), count(UNKNOWN)), (7, 0, 7), "{text}");
     }
 
     #[test]

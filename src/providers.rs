@@ -10,14 +10,18 @@ use crate::event::{Event, Reason};
 use crate::table::Table;
 use crate::timestamp::Timestamp;
 
+pub mod diagnosis;
 pub mod endpoints;
 pub mod json;
 mod payload;
 mod secrets;
+pub mod signing;
 #[cfg(test)]
 pub mod trial;
 pub mod waitlistplus;
 pub mod waitwhile;
+
+use signing::Signing;
 
 /// One endpoint at one vendor, with its secrets.
 pub trait Provider: Send + Sync {
@@ -29,6 +33,11 @@ pub trait Provider: Send + Sync {
 
     /// The headers with which the vendor would send this body: to try an endpoint. None where only the URL proves it.
     fn sign(&self, body: &[u8]) -> Vec<(&'static str, String)>;
+
+    /// What the settings say of its signatures, of a vendor that signs: to tell why one does not match.
+    fn signing(&self) -> Option<&Signing> {
+        None
+    }
 
     /// What a body says that [`json::prepare`] let through. Never panics on purpose, never refuses: what it cannot
     /// understand has a reason.

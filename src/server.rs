@@ -19,6 +19,7 @@ use crate::shutdown::Stages;
 pub mod admin;
 mod body;
 mod error;
+mod status;
 mod unread;
 mod webhooks;
 

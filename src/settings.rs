@@ -8,14 +8,20 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use config::{Config, Environment, File, FileFormat, Source, Value};
+use config::{Config, ConfigError, Environment, File, FileFormat, Source, Value};
 
-use crate::table::{Files, Mistake, Mistakes, Table};
+use crate::table::{InForce, Mistake, Mistakes, Table};
 
+mod disk;
 mod endpoints;
+mod publishing;
 mod sections;
+pub mod watch;
 
+use disk::Disk;
+use endpoints::Told;
 pub use sections::{JournalSettings, KafkaSettings, LogSettings, ServerSettings};
+use watch::{Said, Watch};
 
 use crate::providers::endpoints::Endpoint;
 use crate::relay::{self, prepare};
@@ -31,6 +37,10 @@ pub struct Settings {
     pub kafka: KafkaSettings,
     pub log: LogSettings,
     pub endpoints: Vec<Endpoint>,
+    /// Where they come from, if they come from a file.
+    pub watch: Option<Watch>,
+    /// All of it as it holds, for those who want to see it.
+    pub in_force: InForce,
 }
 
 /// Why there are no settings: all that is wrong, a line each.
@@ -55,17 +65,33 @@ pub fn load(file: Option<&Path>) -> Result<Settings, Invalid> {
             one("settings", "--config", format!("there is no {}; name a file with --config", DEFAULT_FILES.join(" and no ")))
         })?,
     };
-    let text =
-        std::fs::read_to_string(&found).map_err(|error| one(&found.display().to_string(), "file", format!("cannot be read: {error}")))?;
-    parse(&text, &found.display().to_string(), environment())
+    let disk = Disk::default();
+    let (settings, said) = read_file(&found, &disk)?;
+    Ok(Settings { watch: Some(Watch::new(found, disk.trail(), said)), ..settings })
 }
 
 /// The same from a text: `origin` names it in mistakes.
 pub fn parse(text: &str, origin: &str, environment: Environment) -> Result<Settings, Invalid> {
-    let merged = Config::builder().add_source(Named::new(text, origin)).add_source(environment).build();
-    let values = merged.and_then(|merged| merged.collect()).map_err(|error| one(origin, "syntax", error.to_string()))?;
-    read(values.into_iter().collect(), origin)
+    parse_with(text, origin, environment, &Disk::default()).map(|(settings, _)| settings)
 }
+
+fn read_file(file: &Path, disk: &Disk) -> Result<(Settings, Said), Invalid> {
+    let origin = file.display().to_string();
+    let text = disk.text(file).map_err(|why| one(&origin, "file", format!("cannot be read: {why}")))?;
+    parse_with(&text, &origin, environment(), disk)
+}
+
+fn parse_with(text: &str, origin: &str, environment: Environment, disk: &Disk) -> Result<(Settings, Said), Invalid> {
+    check_variables(&environment)?;
+    let text = Named::new(text, origin);
+    text.collect().map_err(|error| one(origin, "syntax", syntax(&error)))?;
+    let merged = Config::builder().add_source(text).add_source(environment).build();
+    let values = merged.and_then(|merged| merged.collect()).map_err(|error| one(ENVIRONMENT, "variables", error.to_string()))?;
+    read(values.into_iter().collect(), origin, disk)
+}
+
+/// What the config crate calls it.
+const ENVIRONMENT: &str = "the environment";
 
 pub fn environment() -> Environment {
     Environment::with_prefix("WAITBRIDGE").prefix_separator("__").separator("__")
@@ -76,18 +102,43 @@ pub fn no_environment() -> Environment {
     environment().source(Some(config::Map::new()))
 }
 
-fn read(values: BTreeMap<String, Value>, origin: &str) -> Result<Settings, Invalid> {
+fn read(values: BTreeMap<String, Value>, origin: &str, disk: &Disk) -> Result<(Settings, Said), Invalid> {
     let mistakes = Mistakes::default();
-    let mut root = Table::new("", origin, values, &mistakes, &Disk);
+    let mut others = values.clone();
+    others.retain(|key, _| !endpoints::KEYS.contains(&key.as_str()));
+    let mut root = Table::new("", origin, values, &mistakes, disk);
     let server = sections::server(&mut root);
     let journal = sections::journal(&mut root, &server);
     let (relay, prepare) = sections::relay(&mut root, &journal);
     let kafka = sections::kafka(&mut root, &prepare);
     let log = sections::log(&mut root);
-    let endpoints = endpoints::read(&mut root);
+    let told = endpoints::read(&mut root, disk);
     root.finish();
+    let in_force = mistakes.in_force();
     let mistakes = mistakes.into_list();
-    if mistakes.is_empty() { Ok(Settings { server, journal, relay, prepare, kafka, log, endpoints }) } else { Err(Invalid(mistakes)) }
+    if !mistakes.is_empty() {
+        return Err(Invalid(mistakes));
+    }
+    let (endpoints, said) = told.into_iter().map(Told::into_parts).unzip();
+    let said = Said { endpoints: said, others: watch::facts(&others, &disk.trail()) };
+    Ok((Settings { server, journal, relay, prepare, kafka, log, endpoints, watch: None, in_force }, said))
+}
+
+fn check_variables(environment: &Environment) -> Result<(), Invalid> {
+    let variables = environment.collect().map_err(|error| one(ENVIRONMENT, "variables", error.to_string()))?;
+    match variables.keys().find(|key| key.split('.').next() == Some("endpoint")) {
+        Some(key) => {
+            Err(one(ENVIRONMENT, key, "endpoints cannot come from the environment; write them into the file, or a file in endpoints_dir"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Without the line itself: somebody may have put a secret there.
+fn syntax(error: &ConfigError) -> String {
+    let text = error.to_string();
+    let told = text.lines().filter(|line| !line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit()).starts_with('|'));
+    told.map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(": ")
 }
 
 fn one(origin: &str, key: &str, wanted: impl Into<String>) -> Invalid {
@@ -121,14 +172,6 @@ impl Source for Named {
 /// Only the outermost value of a file says where it stands; tables inside take it from there.
 fn named(value: Value, origin: &str) -> Value {
     Value::new(Some(&origin.to_owned()), value.kind)
-}
-
-struct Disk;
-
-impl Files for Disk {
-    fn contents(&self, path: &str) -> Result<Vec<u8>, String> {
-        std::fs::read(path).map_err(|error| error.kind().to_string())
-    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,12 @@ use std::ops::RangeInclusive;
 
 use config::{Value, ValueKind};
 
+mod in_force;
+
+pub use in_force::{Held, InForce};
+
+use in_force::Shown;
+
 /// One thing that is wrong: where, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
@@ -26,17 +32,25 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// All mistakes found so far.
+/// What reading the settings brought so far: all mistakes, and every key with the value that holds.
 #[derive(Debug, Default)]
-pub struct Mistakes(RefCell<Vec<Mistake>>);
+pub struct Mistakes {
+    list: RefCell<Vec<Mistake>>,
+    in_force: RefCell<InForce>,
+}
 
 impl Mistakes {
     pub fn note(&self, origin: &str, key: &str, wanted: impl Into<String>) {
-        self.0.borrow_mut().push(Mistake { origin: origin.to_owned(), key: key.to_owned(), wanted: wanted.into() });
+        self.list.borrow_mut().push(Mistake { origin: origin.to_owned(), key: key.to_owned(), wanted: wanted.into() });
+    }
+
+    /// Every key that was asked for, with its value after defaults, files and environment.
+    pub fn in_force(&self) -> InForce {
+        self.in_force.borrow().clone()
     }
 
     pub fn into_list(self) -> Vec<Mistake> {
-        self.0.into_inner()
+        self.list.into_inner()
     }
 }
 
@@ -53,11 +67,26 @@ pub struct Table<'a> {
     known: Vec<String>,
     mistakes: &'a Mistakes,
     files: &'a dyn Files,
+    /// Its place in what is in force.
+    place: usize,
 }
 
 impl<'a> Table<'a> {
     pub fn new(path: &str, origin: &str, values: BTreeMap<String, Value>, mistakes: &'a Mistakes, files: &'a dyn Files) -> Table<'a> {
-        Table { path: path.to_owned(), origin: origin.to_owned(), values, known: Vec::new(), mistakes, files }
+        let place = mistakes.in_force.borrow_mut().add(None, path);
+        Table { path: path.to_owned(), origin: origin.to_owned(), values, known: Vec::new(), mistakes, files, place }
+    }
+
+    fn inside(&self, path: &str, origin: &str, values: impl IntoIterator<Item = (String, Value)>) -> Table<'a> {
+        let place = self.mistakes.in_force.borrow_mut().add(Some(self.place), path);
+        let (path, origin, values) = (path.to_owned(), origin.to_owned(), values.into_iter().collect());
+        Table { path, origin, values, known: Vec::new(), mistakes: self.mistakes, files: self.files, place }
+    }
+
+    /// Keeps what holds, and hands it on.
+    fn holds<T>(&self, key: &str, value: T, shown: impl FnOnce(&T) -> Shown) -> T {
+        self.mistakes.in_force.borrow_mut().set(self.place, key, shown(&value));
+        value
     }
 
     /// Notes that `key` is wrong; `wanted` says what would be right.
@@ -71,12 +100,22 @@ impl<'a> Table<'a> {
         self.mistakes
     }
 
+    /// Where it stands, as far as its keys do not say so themselves.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    pub fn values(&self) -> &BTreeMap<String, Value> {
+        &self.values
+    }
+
     pub fn has(&self, key: &str) -> bool {
         self.values.contains_key(key)
     }
 
     pub fn text(&mut self, key: &str, default: &str) -> String {
-        self.optional_text(key).unwrap_or_else(|| default.to_owned())
+        let text = self.optional_text(key).unwrap_or_else(|| default.to_owned());
+        self.holds(key, text, |text| Shown::Text(text.clone()))
     }
 
     pub fn required_text(&mut self, key: &str) -> Option<String> {
@@ -88,7 +127,13 @@ impl<'a> Table<'a> {
     }
 
     /// One of the given words.
-    pub fn choice<T: Copy>(&mut self, key: &str, words: &[(&str, T)], default: T) -> T {
+    pub fn choice<T: Copy + PartialEq>(&mut self, key: &str, words: &[(&str, T)], default: T) -> T {
+        let chosen = self.chosen(key, words, default);
+        let word = |chosen: &T| words.iter().find(|(_, meaning)| meaning == chosen).map_or("", |(word, _)| word);
+        self.holds(key, chosen, |chosen| Shown::Text(word(chosen).to_owned()))
+    }
+
+    fn chosen<T: Copy>(&mut self, key: &str, words: &[(&str, T)], default: T) -> T {
         let Some(text) = self.optional_text(key) else { return default };
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
         if found.is_none() {
@@ -100,15 +145,28 @@ impl<'a> Table<'a> {
 
     pub fn flag(&mut self, key: &str, default: Flag) -> bool {
         let default = default == Flag::On;
-        let Some(value) = self.take(key) else { return default };
-        value.into_bool().unwrap_or_else(|_| {
-            self.mistake(key, "must be true or false");
-            default
-        })
+        let flag = match self.take(key).map(|value| text_of(value).unwrap_or_default()).as_deref() {
+            None => default,
+            Some("true") => true,
+            Some("false") => false,
+            Some(_) => {
+                self.mistake(key, "must be true or false");
+                default
+            }
+        };
+        self.holds(key, flag, |flag| Shown::Bare(flag.to_string()))
+    }
+
+    /// A key that people write and that may not be there.
+    pub fn refuse(&mut self, key: &str, wanted: &str) {
+        if self.has(key) {
+            self.mistake(key, wanted);
+            self.values.remove(key);
+        }
     }
 
     pub fn whole(&mut self, key: &str, allowed: RangeInclusive<u64>, default: u64) -> u64 {
-        let Some(value) = self.take(key) else { return default };
+        let Some(value) = self.take(key) else { return self.holds(key, default, |number| Shown::Bare(number.to_string())) };
         let number = match value.kind {
             ValueKind::I64(number) => u64::try_from(number).ok(),
             ValueKind::U64(number) => Some(number),
@@ -121,7 +179,7 @@ impl<'a> Table<'a> {
     /// `"8s"`: a number and one of ms, s, m, h, d. In milliseconds.
     pub fn duration_ms(&mut self, key: &str, allowed: RangeInclusive<u64>, default: &str) -> u64 {
         let default = parse_duration_ms(default).expect("defaults are well formed");
-        let Some(text) = self.optional_text(key) else { return default };
+        let Some(text) = self.optional_text(key) else { return self.holds(key, default, |ms| Shown::Bare(show_duration(*ms))) };
         let Some(number) = parse_duration_ms(&text) else {
             self.mistake(key, "must be a duration such as \"250ms\", \"8s\", \"15m\" or \"72h\"");
             return default;
@@ -132,7 +190,7 @@ impl<'a> Table<'a> {
     /// `"512KiB"`: a number and one of B, KB, MB, GB (1000), KiB, MiB, GiB (1024).
     pub fn bytes(&mut self, key: &str, allowed: RangeInclusive<u64>, default: &str) -> u64 {
         let default = parse_bytes(default).expect("defaults are well formed");
-        let Some(text) = self.optional_text(key) else { return default };
+        let Some(text) = self.optional_text(key) else { return self.holds(key, default, |bytes| Shown::Bare(show_bytes(*bytes))) };
         let Some(number) = parse_bytes(&text) else {
             self.mistake(key, "must be a size such as \"900KB\", \"512KiB\" or \"10GiB\"");
             return default;
@@ -142,7 +200,13 @@ impl<'a> Table<'a> {
 
     /// A list of texts, or one text with commas.
     pub fn list(&mut self, key: &str, default: &[&str]) -> Vec<String> {
-        let Some(value) = self.take(key) else { return default.iter().map(|text| (*text).to_owned()).collect() };
+        let items = self.items(key, default);
+        self.holds(key, items, |items| Shown::List(items.clone()))
+    }
+
+    fn items(&mut self, key: &str, default: &[&str]) -> Vec<String> {
+        let default = || default.iter().map(|text| (*text).to_owned()).collect();
+        let Some(value) = self.take(key) else { return default() };
         let items = match value.kind {
             ValueKind::Array(items) => items.into_iter().map(text_of).collect::<Option<Vec<String>>>(),
             ValueKind::String(text) => Some(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()),
@@ -150,7 +214,7 @@ impl<'a> Table<'a> {
         };
         items.unwrap_or_else(|| {
             self.mistake(key, "must be a list of texts");
-            Vec::new()
+            default()
         })
     }
 
@@ -190,7 +254,7 @@ impl<'a> Table<'a> {
             self.mistake(key, "must be a table");
             Default::default()
         });
-        Table::new(&self.full(key), &origin, values.into_iter().collect(), self.mistakes, self.files)
+        self.inside(&self.full(key), &origin, values)
     }
 
     /// The tables of an array of tables, such as `[[endpoint]]`.
@@ -203,13 +267,7 @@ impl<'a> Table<'a> {
         for (index, item) in items.into_iter().enumerate() {
             let origin = item.origin().unwrap_or(&self.origin).to_owned();
             match item.into_table() {
-                Ok(values) => tables.push(Table::new(
-                    &format!("{}[{index}]", self.full(key)),
-                    &origin,
-                    values.into_iter().collect(),
-                    self.mistakes,
-                    self.files,
-                )),
+                Ok(values) => tables.push(self.inside(&format!("{}[{index}]", self.full(key)), &origin, values)),
                 Err(_) => self.mistake(key, format!("must be written as [[{key}]] tables")),
             }
         }
@@ -245,7 +303,7 @@ impl<'a> Table<'a> {
         if text.is_none() {
             self.mistake(key, "must be a text");
         }
-        text
+        Some(self.holds(key, text?, |text| Shown::Text(text.clone())))
     }
 
     fn take(&mut self, key: &str) -> Option<Value> {
@@ -259,7 +317,7 @@ impl<'a> Table<'a> {
 
     fn within(&self, key: &str, number: Option<u64>, allowed: RangeInclusive<u64>, default: u64, show: impl Fn(u64) -> String) -> u64 {
         match number {
-            Some(number) if allowed.contains(&number) => number,
+            Some(number) if allowed.contains(&number) => self.holds(key, number, |number| Shown::Bare(show(*number))),
             _ => {
                 self.mistake(key, format!("must be from {} to {}", show(*allowed.start()), show(*allowed.end())));
                 default

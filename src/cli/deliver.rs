@@ -1,65 +1,81 @@
 //! Delivers as a vendor would: over HTTP, signed, at a rate, on a few connections that are kept.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail};
+use serde_json::Value;
 
 /// One delivery: where to, and what with.
+#[derive(Debug, Clone)]
 pub struct Post {
+    /// Of one lane each goes only after the answer to the one before.
+    pub lane: u64,
     pub url: String,
     pub headers: Vec<(&'static str, String)>,
     pub body: Vec<u8>,
 }
 
-/// How many, how fast.
-#[derive(Debug, Clone, Copy)]
-pub struct Pace {
-    pub count: u64,
-    /// A second; `None` = as fast as the answers come.
-    pub rate: Option<f64>,
+/// What a delivery was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// 200; its accept id.
+    Accepted(String),
+    /// Status and code, or why there was no answer.
+    Other(String),
 }
 
-/// How the deliveries were answered.
-#[derive(Debug, Default)]
-pub struct Answers {
-    /// The accept ids of those answered 200.
-    pub accepted: Vec<String>,
-    /// Other answers, and why there was none; the first few.
-    pub others: Vec<String>,
-    pub other_count: u64,
+impl Answer {
+    /// Without the accept id: equal for equal answers.
+    pub fn label(&self) -> &str {
+        match self {
+            Answer::Accepted(_) => "200",
+            Answer::Other(text) => text,
+        }
+    }
+
+    pub fn has_status(&self, status: &str) -> bool {
+        self.label().split(' ').next() == Some(status)
+    }
 }
 
-const CONNECTIONS: u64 = 16;
-const OTHERS_KEPT: usize = 5;
+/// What signs the deliveries of one endpoint.
+pub type Signer = Arc<dyn Fn(&[u8]) -> Vec<(&'static str, String)> + Send + Sync>;
+
+const LANES: u64 = 16;
+/// Made and not yet sent, in each lane: a lane that waits for an answer does not hold up the others at once.
+const AHEAD_MAX: usize = 4;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Sends `make(0) … make(count - 1)`, and returns when all are answered.
-pub fn deliver(pace: Pace, make: impl Fn(u64) -> Result<Post> + Sync) -> Answers {
-    let next = AtomicU64::new(0);
-    let answers = Mutex::new(Answers::default());
-    let started = Instant::now();
+/// Sends all of them at `rate` a second, or as fast as the answers come, and returns when all are answered. Each is
+/// made when its turn has come, and told of together with what came with it.
+pub fn deliver<T: Send>(rate: Option<f64>, mut posts: impl Iterator<Item = (Post, T)>, answered: impl Fn(T, Answer) + Sync) {
+    let answered = &answered;
     std::thread::scope(|scope| {
-        for _ in 0..CONNECTIONS.min(pace.count) {
-            scope.spawn(|| {
-                let agent = agent();
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    if index >= pace.count {
-                        return;
-                    }
-                    wait_for_turn(started, index, pace.rate);
-                    note(&answers, make(index).and_then(|post| send(&agent, &post)));
-                }
-            });
+        let open = |_| {
+            let (lane, posts) = sync_channel(AHEAD_MAX);
+            scope.spawn(move || run_lane(posts, answered));
+            lane
+        };
+        let lanes: Vec<SyncSender<(Post, T)>> = (0..LANES).map(open).collect();
+        let started = Instant::now();
+        for index in 0.. {
+            wait_for_turn(started, index, rate);
+            let Some((post, what)) = posts.next() else { return };
+            let lane = &lanes[(post.lane % LANES) as usize];
+            // Its end is gone only if it panicked, and the scope passes that on.
+            let _ = lane.send((post, what));
         }
     });
-    answers.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(ANSWER_TIMEOUT)).build().into()
+fn run_lane<T>(posts: Receiver<(Post, T)>, answered: &impl Fn(T, Answer)) {
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(ANSWER_TIMEOUT)).build().into();
+    for (post, what) in posts {
+        // The text of an error may hold the URL, and that a token.
+        let answer = send(&agent, &post).unwrap_or_else(|error| Answer::Other(format!("no answer: {error}").replace(&post.url, "the URL")));
+        answered(what, answer);
+    }
 }
 
 fn wait_for_turn(started: Instant, index: u64, rate: Option<f64>) {
@@ -68,36 +84,35 @@ fn wait_for_turn(started: Instant, index: u64, rate: Option<f64>) {
     std::thread::sleep(turn.saturating_duration_since(Instant::now()));
 }
 
-/// The accept id of a 200; of anything else what was said.
-fn send(agent: &ureq::Agent, post: &Post) -> Result<String> {
+fn send(agent: &ureq::Agent, post: &Post) -> Result<Answer, ureq::Error> {
     let request = agent.post(&post.url).content_type("application/json");
     let request = post.headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
     let mut answer = request.send(post.body.as_slice())?;
-    let body = answer.body_mut().read_to_string()?;
-    if answer.status().as_str() != "200" {
-        bail!("{} {body}", answer.status());
-    }
-    let id = serde_json::from_str::<serde_json::Value>(&body)?["id"].as_str().map(str::to_owned);
-    id.ok_or_else(|| anyhow!("a 200 without an accept id"))
+    let body: Value = serde_json::from_str(&answer.body_mut().read_to_string()?).unwrap_or_default();
+    let status = answer.status();
+    Ok(match (status.as_str(), body["id"].as_str(), body["error"]["code"].as_str()) {
+        ("200", Some(accept_id), _) => Answer::Accepted(accept_id.to_owned()),
+        ("200", None, _) => Answer::Other("a 200 without an accept id".to_owned()),
+        (status, _, Some(code)) => Answer::Other(format!("{status} {code}")),
+        (status, _, None) => Answer::Other(format!("{status} without a code of ours")),
+    })
 }
 
-fn note(answers: &Mutex<Answers>, answer: Result<String>) {
-    let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
-    match answer {
-        Ok(accept_id) => answers.accepted.push(accept_id),
-        Err(other) => {
-            answers.other_count += 1;
-            if answers.others.len() < OTHERS_KEPT {
-                answers.others.push(other.to_string());
-            }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_the_status_that_it_begins_with() {
+        let other = |text: &str| Answer::Other(text.to_owned());
+        for (answer, status, expected) in [
+            (Answer::Accepted("0198".to_owned()), "200", true),
+            (other("401 signature_mismatch"), "401", true),
+            (other("4011 x"), "401", false),
+            (other("a 200 without an accept id"), "200", false),
+            (other("no answer: refused"), "200", false),
+        ] {
+            assert_eq!(answer.has_status(status), expected, "{answer:?}");
         }
     }
 }
-
-/// How many deliveries a rate makes in this time.
-pub fn count_of(for_time: Duration, rate: f64) -> u64 {
-    (for_time.as_secs_f64() * rate).ceil() as u64
-}
-
-/// What signs the deliveries of one endpoint.
-pub type Signer = Arc<dyn Fn(&[u8]) -> Vec<(&'static str, String)> + Send + Sync>;

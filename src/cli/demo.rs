@@ -1,80 +1,195 @@
-//! `waitbridge demo`: the whole pipeline on an embedded broker, with deliveries of both vendors. What is printed
-//! and counted is read back from the broker, and matched with what was answered 200.
+//! `waitbridge demo`: the whole pipeline on an embedded broker, with a story told by both vendors. What is shown and counted is
+//! read back from the broker, and matched with what was sent and how it was answered.
 
-use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use serde_json::Value;
+use jiff::Timestamp;
 
-use super::deliver::{Answers, Pace, Post, count_of, deliver};
-use super::samples::{SAMPLES, freshen};
-use super::send::rate;
-use crate::app;
+use super::SETTINGS;
+use super::deliver::{Post, deliver};
+use super::send::{duration, rate};
+use super::stop::Interrupt;
+use crate::app::{self, Running};
+use crate::kafka;
 use crate::kafka::embedded::Embedded;
-use crate::kafka::follow::{Followed, Follower};
+use crate::kafka::follow::{Follower, Start};
 use crate::providers::{waitlistplus, waitwhile};
 use crate::settings::{self, Settings};
-use crate::table::parse_duration_ms;
 use crate::telemetry;
 
-/// Runs everything on an embedded broker with generated traffic of both vendors; nothing to set up
+mod centre;
+mod clinic;
+mod dice;
+mod ledger;
+mod room;
+mod show;
+mod story;
+mod summary;
+
+use ledger::{Ledger, Sent};
+use show::Show;
+use story::{Delivery, Nature, Story, Vendor};
+
+/// Runs everything on an embedded broker with a story of both vendors; nothing to set up
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  waitbridge demo --duration 30s --rate 20 --seed 7")]
+#[command(after_help = "People join the waiting lists of two locations, are called, served, cancel or do not come; others book;\n\
+    guests get messages; a child-care centre adds, updates and deletes children. Now and then a delivery comes again,\n\
+    comes late, or is forged.\n\
+    What is shown is what a consumer reads from the broker; persons are invented, and masked as `waitbridge tail` does.\n\
+    Exit 0 if each delivery came to what it should.\n\n\
+    Example:\n  \
+    waitbridge demo --duration 30s --rate 20 --seed 7")]
 pub struct Demo {
     /// How long deliveries are sent
     #[arg(long, default_value = "10s", value_parser = duration)]
     duration: Duration,
     /// Deliveries a second
-    #[arg(long, default_value_t = 5.0, value_parser = rate)]
+    #[arg(long, default_value_t = 10.0, value_parser = rate)]
     rate: f64,
-    /// Chooses which deliveries are sent, in which order
+    /// Chooses the story: the same seed tells the same one
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
 const TOPICS: [(&str, i32); 4] =
-    [("waitlist.person.v1", 3), ("waitlist.location.v1", 3), ("waitlist.deadletter.v1", 1), ("waitbridge.checkpoint.v1", 1)];
+    [("waitlist.person.v1", 12), ("waitlist.location.v1", 12), ("waitlist.deadletter.v1", 1), ("waitbridge.checkpoint.v1", 1)];
 const SECRET: &str = "whsec_demo";
 const TOKEN: &str = "wb_demo";
 const SIGNED_URL: &str = "https://demo.example/webhooks/waitwhile";
 /// After the last answer, for the last event to come out.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Once all is out: what came now would be something that should not.
+const QUIET: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_millis(50);
+const REDRAW: Duration = Duration::from_millis(200);
 
 impl Demo {
     pub fn run(self) -> Result<ExitCode> {
-        telemetry::start(telemetry::Format::Text, tracing::Level::WARN);
+        if let Some(refusal) = room::refusal(self.duration, self.rate) {
+            eprintln!("waitbridge: {refusal}");
+            return Ok(ExitCode::from(SETTINGS));
+        }
+        telemetry::start(telemetry::Format::Text, tracing::Level::ERROR);
+        let interrupt = Interrupt::listen()?;
         let broker = Embedded::start(&TOPICS).context("the embedded broker does not start")?;
         let dir = tempfile::tempdir().context("no temporary folder can be made")?;
         let settings = demo_settings(dir.path(), &broker.brokers())?;
+        let options = settings.kafka.options("demo");
         actix_web::rt::System::new().block_on(async {
             let running = app::start(settings)?;
-            println!("An embedded Kafka broker is at {}. waitbridge takes webhooks at", broker.brokers());
-            println!("  http://{}/webhooks/waitwhile and /webhooks/sunshine/{TOKEN}", running.public_address());
-            println!("and shows its metrics at http://{}/metrics. What comes out of the broker:\n", running.admin_address());
-            let (base, brokers) = (format!("http://{}", running.public_address()), broker.brokers());
-            let ended = tokio::task::spawn_blocking(move || self.traffic(&base, &brokers)).await?;
+            introduce(&running, &broker);
+            let (base, metrics) = (format!("http://{}", running.public_address()), format!("http://{}/metrics", running.admin_address()));
+            let traffic = Traffic { demo: self, base, metrics, interrupt, sent_all: AtomicBool::new(false), ledger: Mutex::default() };
+            let ended = tokio::task::spawn_blocking(move || traffic.run(&options)).await?;
             running.drain().await;
-            let (answers, seen) = ended?;
-            Ok(summary(&answers, &seen))
+            let (ledger, seconds) = ended?;
+            summary::print(&ledger, seconds);
+            Ok(if ledger.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         })
     }
+}
 
-    /// Sends from here and reads from another thread, until all that was answered 200 has come out.
-    fn traffic(&self, base: &str, brokers: &str) -> Result<(Answers, Seen)> {
-        let follower = Follower::start(brokers, &TOPICS.map(|(name, _)| name)[..3])?;
-        let pace = Pace { count: count_of(self.duration, self.rate), rate: Some(self.rate) };
-        let expected = OnceLock::new();
-        std::thread::scope(|scope| {
-            let reader = scope.spawn(|| read(&follower, &expected));
-            let answers = deliver(pace, |index| Ok(post(base, self.seed, index)));
-            expected.get_or_init(|| answers.accepted.len());
-            let seen = reader.join().map_err(|_| anyhow!("the reader of the broker failed"))?;
-            Ok((answers, seen))
-        })
+fn introduce(running: &Running, broker: &Embedded) {
+    let (public, admin) = (running.public_address(), running.admin_address());
+    println!("waitbridge runs, with a Kafka broker inside. While it does, look at");
+    println!("  http://{admin}/metrics          what it counts");
+    println!("  http://{admin}/readyz           whether it is ready");
+    println!("  kcat -b {} -C -t {} -q    the events themselves", broker.brokers(), TOPICS[0].0);
+    println!("Webhooks go to http://{public}/webhooks/waitwhile (signed) and http://{public}/webhooks/sunshine/{TOKEN}.");
+    println!("What a consumer reads from the broker:\n");
+}
+
+/// Sends from one thread and reads on another.
+struct Traffic {
+    demo: Demo,
+    base: String,
+    metrics: String,
+    interrupt: Interrupt,
+    sent_all: AtomicBool,
+    ledger: Mutex<Ledger>,
+}
+
+impl Traffic {
+    /// Until all that was sent has come to its end, or patience is over; and how long it was sent.
+    fn run(self, options: &kafka::Options) -> Result<(Ledger, f64)> {
+        let topics = TOPICS.map(|(name, _)| name);
+        let mut follower = Follower::start(options, &topics[..3], Start::Beginning)?;
+        let seconds = std::thread::scope(|scope| {
+            let sender = scope.spawn(|| self.send());
+            self.read(&mut follower);
+            sender.join().map_err(|_| anyhow!("the sender failed"))
+        })?;
+        Ok((self.ledger.into_inner().unwrap_or_else(PoisonError::into_inner), seconds))
+    }
+
+    fn send(&self) -> f64 {
+        let began = Instant::now();
+        let mut story = Story::new(self.demo.seed);
+        let count = (self.demo.duration.as_secs_f64() * self.demo.rate).ceil() as usize;
+        let turns = (0..count).take_while(|_| !self.interrupt.is_requested());
+        let posts = turns.map(|_| self.post(story.next(Timestamp::now().as_millisecond())));
+        deliver(Some(self.demo.rate), posts, |sent, answer| self.ledger().answered(sent, answer));
+        let seconds = began.elapsed().as_secs_f64();
+        self.sent_all.store(true, Ordering::Release);
+        seconds
+    }
+
+    /// The way that its vendor would take, or somebody who does not know its secret.
+    fn post(&self, delivery: Delivery) -> (Post, Sent) {
+        let Delivery { vendor, nature, subject, body } = delivery;
+        let is_forged = nature == Nature::Forged;
+        let (path, headers) = match vendor {
+            Vendor::Waitwhile => {
+                let secret = if is_forged { "guessed" } else { SECRET };
+                let signature = waitwhile::signature(secret.as_bytes(), SIGNED_URL, &body);
+                ("waitwhile".to_owned(), vec![(waitwhile::SIGNATURE_HEADER, signature)])
+            }
+            Vendor::WaitlistPlus => (format!("sunshine/{}", if is_forged { "wb_guessed" } else { TOKEN }), Vec::new()),
+        };
+        let lane = subject.bytes().fold(0, |lane: u64, byte| lane.wrapping_mul(31).wrapping_add(byte.into()));
+        (Post { lane, url: format!("{}/webhooks/{path}", self.base), headers, body }, Sent { vendor, nature })
+    }
+
+    fn read(&self, follower: &mut Follower) {
+        let mut show = Show::start(self.demo.duration);
+        let mut drawn: Option<Instant> = None;
+        let (mut undelivered, mut last_read, mut give_up) = (None, Instant::now(), None);
+        loop {
+            // The embedded broker's hiccups show up as missing events in the summary.
+            if let Some(Ok(record)) = follower.next(POLL) {
+                self.ledger().read(&record, Timestamp::now().as_millisecond());
+                show.record(&record);
+                last_read = Instant::now();
+            }
+            if drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW) {
+                undelivered = self.undelivered();
+                show.draw(&self.ledger(), undelivered);
+                drawn = Some(Instant::now());
+            }
+            if self.sent_all.load(Ordering::Acquire) {
+                let give_up = *give_up.get_or_insert_with(|| Instant::now() + PATIENCE);
+                let is_over = undelivered == Some(0) && self.ledger().is_all_out() && last_read.elapsed() > QUIET;
+                if is_over || Instant::now() > give_up {
+                    show.draw(&self.ledger(), undelivered);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// How many records of the journal are not in Kafka yet, as the service says itself.
+    fn undelivered(&self) -> Option<u64> {
+        let metrics = ureq::get(&self.metrics).call().ok()?.body_mut().read_to_string().ok()?;
+        metrics.lines().find_map(|line| line.strip_prefix("waitbridge_journal_undelivered_records ")?.parse().ok())
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -113,96 +228,4 @@ fn demo_settings(dir: &Path, brokers: &str) -> Result<Settings> {
         token_sha256 = waitlistplus::token_hash(TOKEN),
     );
     Ok(settings::parse(&text, "demo", settings::no_environment())?)
-}
-
-/// The delivery of this turn: any of the samples, made fresh, on the way its vendor would take.
-fn post(base: &str, seed: u64, index: u64) -> Post {
-    let (name, sample) = SAMPLES[(scatter(seed ^ scatter(index)) % SAMPLES.len() as u64) as usize];
-    let body = freshen(sample.as_bytes());
-    if name.starts_with("waitwhile") {
-        let signature = waitwhile::signature(SECRET.as_bytes(), SIGNED_URL, &body);
-        Post { url: format!("{base}/webhooks/waitwhile"), headers: vec![(waitwhile::SIGNATURE_HEADER, signature)], body }
-    } else {
-        Post { url: format!("{base}/webhooks/sunshine/{TOKEN}"), headers: Vec::new(), body }
-    }
-}
-
-/// SplitMix64: the same seed gives the same demo.
-fn scatter(seed: u64) -> u64 {
-    let mut mixed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    mixed ^ (mixed >> 31)
-}
-
-/// What came out of the broker.
-#[derive(Default)]
-struct Seen {
-    by_accept_id: HashMap<String, u32>,
-    by_type: BTreeMap<String, u64>,
-}
-
-/// Prints and counts until everything expected has come out, or patience is over.
-fn read(follower: &Follower, expected: &OnceLock<usize>) -> Seen {
-    let mut seen = Seen::default();
-    let mut give_up: Option<Instant> = None;
-    loop {
-        // The embedded broker's hiccups show up as missing events in the summary.
-        if let Some(Ok(record)) = follower.next(Duration::from_millis(50)) {
-            seen.note(&record);
-        }
-        if let Some(expected) = expected.get() {
-            let overdue = Instant::now() > *give_up.get_or_insert_with(|| Instant::now() + PATIENCE);
-            if seen.by_accept_id.len() >= *expected || overdue {
-                return seen;
-            }
-        }
-    }
-}
-
-impl Seen {
-    fn note(&mut self, record: &Followed) {
-        let kind = record.header("ce_type").unwrap_or("dead letter").to_owned();
-        println!("  {kind:34} {:48} {}", record.key, gist(&record.value));
-        let accept_id = record.header("ce_acceptid").or_else(|| record.header("wb_acceptid")).unwrap_or_default();
-        *self.by_accept_id.entry(accept_id.to_owned()).or_default() += 1;
-        *self.by_type.entry(kind).or_default() += 1;
-    }
-}
-
-/// An event in a few words, without a personal value.
-fn gist(value: &[u8]) -> String {
-    let data: Value = serde_json::from_slice(value).unwrap_or_default();
-    if let Some(entries) = data["entries"].as_array().filter(|entries| !entries.is_empty()) {
-        let words = entries.iter().map(|entry| {
-            let list = entry["list"].as_str().map(|list| format!(" on {list}")).unwrap_or_default();
-            format!("{}{list}", entry["status"].as_str().unwrap_or_default())
-        });
-        return words.collect::<Vec<_>>().join(", ");
-    }
-    if let Some(waiting) = data["status"]["waiting"].as_i64() {
-        return format!("{waiting} waiting");
-    }
-    data["message"]["status"].as_str().or_else(|| data["change"].as_str()).unwrap_or_default().to_owned()
-}
-
-fn summary(answers: &Answers, seen: &Seen) -> ExitCode {
-    println!("\nOut of the broker, by type:");
-    for (kind, count) in &seen.by_type {
-        println!("  {count:6}  {kind}");
-    }
-    let missing = answers.accepted.iter().filter(|id| !seen.by_accept_id.contains_key(*id)).count();
-    let twice = seen.by_accept_id.values().filter(|count| **count > 1).count();
-    println!("\n{} deliveries were answered 200, {} otherwise.", answers.accepted.len(), answers.other_count);
-    println!("Of the 200s, {missing} did not come out of the broker, and {twice} came out more than once.");
-    for other in &answers.others {
-        println!("  not 200: {other}");
-    }
-    let well = missing == 0 && twice == 0 && answers.other_count == 0;
-    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let ms = parse_duration_ms(text).filter(|ms| *ms > 0);
-    ms.map(Duration::from_millis).ok_or_else(|| "must be a duration such as 30s or 2m".to_owned())
 }

@@ -20,12 +20,29 @@ pub struct Health {
 impl Health {
     pub fn run(self) -> Result<ExitCode> {
         let settings = settings::load(self.file.config.as_deref())?;
-        let url = format!("http://{}/readyz", reachable(settings.server.admin_listen));
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(5))).build();
-        let mut answer = ureq::Agent::from(agent).get(&url).call().with_context(|| format!("no answer from {url}; is it running?"))?;
-        println!("{}", answer.body_mut().read_to_string()?);
-        Ok(if answer.status().is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        let (body, said) = ask(settings.server.admin_listen, "/readyz")?;
+        println!("{body}");
+        Ok(if said == Said::Yes { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+/// How the admin listener answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    Yes,
+    No,
+}
+
+/// Asks the admin listener of the service that runs with these settings.
+pub fn ask(admin_listen: SocketAddr, path: &str) -> Result<(String, Said)> {
+    let url = format!("http://{}{path}", reachable(admin_listen));
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(5))).build();
+    let answer = ureq::Agent::from(agent).get(&url).call();
+    let mut answer = answer.with_context(|| {
+        format!("no answer from {url}: is waitbridge running, here, and with this server.admin_listen? Its log says why not")
+    })?;
+    let body = answer.body_mut().read_to_string()?;
+    Ok((body, if answer.status().is_success() { Said::Yes } else { Said::No }))
 }
 
 /// An address to listen on everywhere is reached on loopback.

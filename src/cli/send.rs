@@ -1,25 +1,41 @@
-//! `waitbridge send`: deliver as the vendor would, signed, to try a running service.
+//! `waitbridge send`: deliver as the vendor would, signed, to try a running service, also with what goes wrong there:
+//! deliveries that come again, that come late, and that are forged.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use indicatif::ProgressBar;
 
 use super::ConfigFile;
-use super::deliver::{Pace, Post, Signer, deliver};
+use super::deliver::{Post, Signer, deliver};
 use super::health::reachable;
-use super::samples::{freshen, sample};
+use super::samples::{Stamp, can_be_late, freshen, sample};
 use crate::providers::waitwhile;
 use crate::settings::{self, Settings};
-use crate::table::trim_newline;
+use crate::table::{parse_duration_ms, trim_newline};
 
-/// Delivers as a vendor would, signed; exit 0 if every answer was 200
+mod plan;
+mod tally;
+
+use plan::Plan;
+use tally::Tally;
+
+/// Delivers as a vendor would, signed; exit 0 if every answer was the one to expect
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  \
+#[command(
+    after_help = "What is expected: 200 for what is genuine, repeats and late ones too; for what is damaged 401, or 404 where only\n\
+    the token in the URL proves a delivery.\n\n\
+    Examples:\n  \
     waitbridge send --endpoint waitwhile --sample waitwhile/visit.created\n  \
-    waitbridge send --url http://localhost:8080/webhooks/sunshine/wb_… --sample waitlistplus/AddPerson --count 100 --rate 20")]
+    waitbridge send --endpoint waitwhile --sample waitwhile/visit.updated --count 100 --repeat 5 --damage 10 --json\n  \
+    waitbridge send --url http://localhost:8080/webhooks/sunshine/wb_… --sample waitlistplus/AddPerson --count 100 --rate 20\n\n\
+    A visit that is told of now, and then what it was an hour ago, which is published as stale:\n  \
+    waitbridge send --endpoint waitwhile --sample waitwhile/visit.updated --id V1\n  \
+    waitbridge send --endpoint waitwhile --sample waitwhile/visit.updated --id V1 --late 1h"
+)]
 pub struct Send {
     #[command(flatten)]
     file: ConfigFile,
@@ -39,14 +55,30 @@ pub struct Send {
     #[arg(long = "file", value_name = "FILE", id = "body")]
     body: Option<PathBuf>,
     /// As it is: without fresh ids and times
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["late", "id"])]
     verbatim: bool,
-    /// How many
+    /// The id of the visit, person, location or message that it is about; without it each time another, but a location keeps its own
+    #[arg(long)]
+    id: Option<String>,
+    /// Waitwhile: its times lie so far in the past, as of a delivery that was long under way. Beyond relay.expired_after (72h) it
+    /// becomes a dead letter, and is still answered 200
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    late: Option<Duration>,
+    /// Every N-th is the genuine one before it, again: the same bytes, the same signature
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    repeat: Option<u64>,
+    /// Every N-th is forged: its body changed after signing, or with a wrong password or token
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    damage: Option<u64>,
+    /// How many in all
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     count: u64,
     /// A second; without it as fast as the answers come
     #[arg(long, value_name = "R", value_parser = rate)]
     rate: Option<f64>,
+    /// The summary for scripts
+    #[arg(long)]
+    json: bool,
 }
 
 /// Where the deliveries go, and what proves them.
@@ -59,24 +91,44 @@ impl Send {
     pub fn run(self) -> Result<ExitCode> {
         let body = self.body()?;
         let destination = self.destination()?;
-        let started = Instant::now();
-        let answers = deliver(Pace { count: self.count, rate: self.rate }, |_| {
-            let body = if self.verbatim { body.clone() } else { freshen(&body) };
-            Ok(Post { url: destination.url.clone(), headers: (destination.sign)(&body), body })
-        });
-        println!("{} of {} answered 200 in {:.1} s", answers.accepted.len(), self.count, started.elapsed().as_secs_f64());
-        for other in &answers.others {
-            eprintln!("  {other}");
+        let stamp = Stamp { late: self.late.unwrap_or_default(), id: self.id.clone() };
+        let genuine = |index| {
+            let body = if self.verbatim { body.clone() } else { freshen(&body, &stamp) };
+            Post { lane: index, url: destination.url.clone(), headers: (destination.sign)(&body), body }
+        };
+        let refusal = if (destination.sign)(b"").is_empty() { "404" } else { "401" };
+        let (tally, seconds) = self.send(Plan::new(self.count, self.repeat, self.damage, genuine), refusal);
+        if self.json {
+            println!("{}", tally.json(seconds));
+        } else {
+            tally.print(seconds);
         }
-        Ok(if answers.other_count == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if tally.is_as_expected() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn send(&self, plan: Plan<impl FnMut(u64) -> Post>, refusal: &'static str) -> (Tally, f64) {
+        // Drawn on stderr, and only if that is a terminal.
+        let progress = ProgressBar::new(self.count);
+        let tally = Mutex::new(Tally::new(refusal));
+        let started = Instant::now();
+        deliver(self.rate, plan, |nature, answer| {
+            tally.lock().unwrap_or_else(|broken| broken.into_inner()).note(nature, &answer);
+            progress.inc(1);
+        });
+        progress.finish_and_clear();
+        (tally.into_inner().unwrap_or_else(|broken| broken.into_inner()), started.elapsed().as_secs_f64())
     }
 
     fn body(&self) -> Result<Vec<u8>> {
-        match (&self.body, &self.sample) {
-            (Some(file), _) => std::fs::read(file).with_context(|| format!("cannot read {}", file.display())),
-            (None, Some(name)) => Ok(sample(name)?.as_bytes().to_vec()),
+        let body = match (&self.body, &self.sample) {
+            (Some(file), _) => std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?,
+            (None, Some(name)) => sample(name)?.as_bytes().to_vec(),
             (None, None) => bail!("name a --sample or a --file"),
+        };
+        if self.late.is_some() && !can_be_late(&body) {
+            bail!("--late has nothing to stamp: WaitlistPlus does not say when something happened; leave it out");
         }
+        Ok(body)
     }
 
     fn destination(&self) -> Result<Destination> {
@@ -115,4 +167,9 @@ fn to_endpoint(settings: &Settings, name: &str) -> Result<Destination> {
 pub fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate: &f64| (0.001..=1e6).contains(rate));
     rate.ok_or_else(|| "must be a number from 0.001 to 1000000".to_owned())
+}
+
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let ms = parse_duration_ms(text).filter(|ms| *ms > 0);
+    ms.map(Duration::from_millis).ok_or_else(|| "must be a duration such as 30s or 2m".to_owned())
 }

@@ -7,11 +7,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, warn};
 
 use super::{ConfigFile, NOT_OURS};
+use crate::app::reload::Bell;
 use crate::app::{self, Failure, Running};
 use crate::settings::{self, Settings};
 use crate::telemetry;
 
 /// Takes webhooks and puts them on Kafka until SIGTERM or SIGINT; a second signal ends at once
+///
+/// Endpoints and secrets are read again on SIGHUP, and within ten seconds when a file's content changes; other keys wait
+/// for a restart.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  waitbridge serve --config /etc/waitbridge/waitbridge.toml")]
 pub struct Serve {
@@ -32,12 +36,13 @@ pub fn serve(settings: Settings, start: impl FnOnce(Settings) -> Result<Running>
     actix_web::rt::System::new().block_on(async {
         let mut signals = Signals::new()?;
         let mut running = start(settings)?;
+        let reload = running.reload_bell();
         let failure = tokio::select! {
-            () = signals.next() => None,
+            () = signals.end(&reload) => None,
             failure = running.failure() => Some(failure),
         };
         match failure {
-            None => drain(running, &mut signals).await,
+            None => drain(running, &mut signals, &reload).await,
             Some(failure) => {
                 running.abandon().await;
                 Ok(code_of(failure))
@@ -46,10 +51,10 @@ pub fn serve(settings: Settings, start: impl FnOnce(Settings) -> Result<Running>
     })
 }
 
-async fn drain(running: Running, signals: &mut Signals) -> Result<ExitCode> {
+async fn drain(running: Running, signals: &mut Signals, reload: &Bell) -> Result<ExitCode> {
     tokio::select! {
         () = running.drain() => {}
-        () = signals.next() => warn!("a second signal: ending at once; what was answered 200 is safe in the journal"),
+        () = signals.end(reload) => warn!("a second signal: ending at once; what was answered 200 is safe in the journal"),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -77,13 +82,13 @@ impl Signals {
         })
     }
 
-    /// The next one that asks for the end.
-    async fn next(&mut self) {
+    /// The next one that asks for the end. One that asks for new settings rings the bell.
+    async fn end(&mut self, reload: &Bell) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => warn!("SIGHUP: this version does not reload; restart it to take new settings"),
+                _ = self.hangup.recv() => reload.ring(),
             }
         }
     }

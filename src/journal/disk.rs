@@ -45,6 +45,8 @@ use crate::metrics::Metrics;
 
 mod cursor;
 mod format;
+mod holder;
+pub mod inspect;
 mod keeper;
 mod mark;
 mod past;

@@ -7,6 +7,9 @@ use rdkafka::error::KafkaResult;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
+/// What a partition keeps; then it drops the oldest.
+pub const PARTITION_BYTES_MAX: u64 = 5 << 20;
+
 pub struct Embedded {
     cluster: MockCluster<'static, DefaultProducerContext>,
 }

@@ -19,6 +19,7 @@ use tracing::{debug, warn};
 
 use super::client::client_config;
 use super::fault::{abortable, fatal, fault_of, refused, text_of};
+use super::partitions::Partitions;
 use super::{Broker, CALL_TIMEOUT, Cause, Checkpoint, Class, Fault, Options, topics};
 use crate::envelope::Outgoing;
 use crate::metrics::Metrics;
@@ -39,7 +40,7 @@ pub struct KafkaBroker {
 impl KafkaBroker {
     /// Fails only on properties that librdkafka refuses; no broker is asked yet.
     pub fn new(options: Options, metrics: Arc<Metrics>, stop: Arc<Stop>) -> Result<KafkaBroker, String> {
-        let context = Context::new(metrics, stop);
+        let context = Context::new(metrics, stop, Partitions::of(&options.topics));
         check(&options)?;
         Ok(KafkaBroker { options, producer: None, consumer: None, context })
     }
@@ -108,22 +109,7 @@ impl Broker for KafkaBroker {
     }
 
     fn committed(&mut self, topic: &str, partition: i32) -> Result<Option<Checkpoint>, Fault> {
-        let mut asked = TopicPartitionList::new();
-        asked.add_partition(topic, partition);
-        let answer = self.consumer()?.committed_offsets(asked, CALL_TIMEOUT).map_err(|error| fault_of(&error))?;
-        let Some(found) = answer.find_partition(topic, partition) else {
-            return Err(abortable(Cause::Other, "the checkpoint's partition was not in the answer"));
-        };
-        found.error().map_err(|error| fault_of(&error))?;
-        Ok(match found.offset() {
-            Offset::Offset(next) => Some(Checkpoint {
-                topic: topic.to_owned(),
-                partition,
-                next: u64::try_from(next).unwrap_or(0),
-                metadata: found.metadata().to_owned(),
-            }),
-            _ => None,
-        })
+        committed(self.consumer()?, topic, partition, CALL_TIMEOUT)
     }
 
     fn begin(&mut self) -> Result<(), Fault> {
@@ -172,6 +158,31 @@ pub fn check(options: &Options) -> Result<(), String> {
     }
 }
 
+/// The checkpoint of this consumer's group.
+pub(super) fn committed<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: i32,
+    within: Duration,
+) -> Result<Option<Checkpoint>, Fault> {
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition(topic, partition);
+    let answer = consumer.committed_offsets(asked, within).map_err(|error| fault_of(&error))?;
+    let Some(found) = answer.find_partition(topic, partition) else {
+        return Err(abortable(Cause::Other, "the checkpoint's partition was not in the answer"));
+    };
+    found.error().map_err(|error| fault_of(&error))?;
+    Ok(match found.offset() {
+        Offset::Offset(next) => Some(Checkpoint {
+            topic: topic.to_owned(),
+            partition,
+            next: u64::try_from(next).unwrap_or(0),
+            metadata: found.metadata().to_owned(),
+        }),
+        _ => None,
+    })
+}
+
 fn base_record(record: &Outgoing, transaction: usize) -> BaseRecord<'_, str, [u8], usize> {
     let headers = record.headers.iter().fold(OwnedHeaders::new_with_capacity(record.headers.len()), |headers, (key, value)| {
         headers.insert(Header { key, value: Some(value.as_bytes()) })
@@ -183,7 +194,7 @@ fn base_record(record: &Outgoing, transaction: usize) -> BaseRecord<'_, str, [u8
     }
 }
 
-fn producer_config(options: &Options) -> ClientConfig {
+pub(super) fn producer_config(options: &Options) -> ClientConfig {
     let mut config = client_config(options);
     config
         .set("transactional.id", &options.transactional_id)
@@ -198,7 +209,7 @@ fn producer_config(options: &Options) -> ClientConfig {
     config
 }
 
-fn consumer_config(options: &Options) -> ClientConfig {
+pub(super) fn consumer_config(options: &Options) -> ClientConfig {
     let mut config = client_config(options);
     config
         .set("group.id", &options.transactional_id)
@@ -220,11 +231,14 @@ pub(super) struct Context {
     outstanding: Arc<Outstanding>,
     stop: Arc<Stop>,
     last_error: Arc<Mutex<Option<Instant>>>,
+    partitions: Arc<Mutex<Partitions>>,
 }
 
 impl Context {
-    fn new(metrics: Arc<Metrics>, stop: Arc<Stop>) -> Context {
-        Context { metrics, stop, outstanding: Arc::default(), last_error: Arc::default() }
+    fn new(metrics: Arc<Metrics>, stop: Arc<Stop>, partitions: Partitions) -> Context {
+        partitions.show(&metrics);
+        let partitions = Arc::new(Mutex::new(partitions));
+        Context { metrics, stop, partitions, outstanding: Arc::default(), last_error: Arc::default() }
     }
 
     /// An outage repeats its errors several times a second; one in ten seconds tells as much.
@@ -252,6 +266,11 @@ impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
         let up = statistics.brokers.values().filter(|broker| broker.state == "UP" && broker.nodeid >= 0).count();
         self.metrics.brokers_connected(up);
+        let mut partitions = lock(&self.partitions);
+        for topic in statistics.topics.values() {
+            partitions.see(&topic.topic, topic.partitions.values().filter(|one| one.partition >= 0 && !one.unknown).count());
+        }
+        partitions.show(&self.metrics);
     }
 }
 

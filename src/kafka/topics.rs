@@ -10,29 +10,86 @@ use super::client::client_config;
 use super::fault::fault_of;
 use super::{CALL_TIMEOUT, Cause, Class, Fault, Options};
 
+/// What a topic is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Person,
+    Location,
+    DeadLetter,
+    Checkpoint,
+}
+
+impl Role {
+    /// The key of the settings that names it.
+    pub fn setting(self) -> &'static str {
+        match self {
+            Role::Person => "topics.person",
+            Role::Location => "topics.location",
+            Role::DeadLetter => "topics.dead_letter",
+            Role::Checkpoint => "kafka.checkpoint_topic",
+        }
+    }
+
+    /// What its records are keyed by.
+    pub fn key(self) -> &'static str {
+        match self {
+            Role::Person => "person",
+            Role::Location => "location",
+            Role::DeadLetter => "vendor/tenant",
+            Role::Checkpoint => "holds no record",
+        }
+    }
+
+    /// Whether a consumer may join it with another one of these, partition by partition.
+    pub fn is_joined(self) -> bool {
+        matches!(self, Role::Person | Role::Location)
+    }
+}
+
 /// One topic as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
+    pub role: Role,
     pub name: String,
     pub partitions: i32,
     pub replication: i32,
     pub retention_ms: u64,
+    /// The largest batch, so also the largest record.
+    pub message_bytes_max: u64,
+}
+
+/// Without this the newest segment keeps its records for up to a week longer.
+pub const SEGMENT_MS: u64 = DAY_MS;
+pub const CLEANUP_POLICY: &str = "delete";
+
+/// Kafka's own default of `max.message.bytes`.
+const MESSAGE_BYTES_MIN: u64 = 1_048_588;
+const DAY_MS: u64 = 86_400_000;
+
+/// The topics under these names, in the order of the roles. `message_bytes_max`: of the largest record that we send.
+pub fn specs(names: [&str; 4], replication: i32, message_bytes_max: u64) -> Vec<Spec> {
+    let message_bytes_max = message_bytes_max.max(MESSAGE_BYTES_MIN);
+    let forms = [(Role::Person, 12, 7), (Role::Location, 12, 7), (Role::DeadLetter, 1, 14), (Role::Checkpoint, 1, 7)];
+    let spec = |(name, (role, partitions, days)): (&str, (Role, i32, u64))| {
+        let (name, retention_ms) = (name.to_owned(), days * DAY_MS);
+        Spec { role, name, partitions, replication, retention_ms, message_bytes_max }
+    };
+    names.into_iter().zip(forms).map(spec).collect()
 }
 
 impl Spec {
     /// Two copies must have a record before it counts; with one broker there is only one.
-    fn min_insync(&self) -> i32 {
+    pub fn min_insync(&self) -> i32 {
         (self.replication - 1).clamp(1, 2)
     }
 
     fn config(&self) -> Vec<(&'static str, String)> {
         vec![
-            ("cleanup.policy", "delete".to_owned()),
+            ("cleanup.policy", CLEANUP_POLICY.to_owned()),
             ("retention.ms", self.retention_ms.to_string()),
-            // Without this the newest segment keeps its records for up to a week longer.
-            ("segment.ms", "86400000".to_owned()),
+            ("segment.ms", SEGMENT_MS.to_string()),
             ("min.insync.replicas", self.min_insync().to_string()),
-            ("max.message.bytes", "1048588".to_owned()),
+            ("max.message.bytes", self.message_bytes_max.to_string()),
         ]
     }
 }
@@ -66,11 +123,18 @@ fn not_made(topic: String, code: RDKafkaErrorCode) -> Fault {
         RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => Cause::NotAuthorized,
         _ => Cause::UnknownTopic,
     };
-    Fault { class: Class::Retriable, cause, detail: format!("the topic {topic} could not be made: {code}"), topic: Some(topic) }
+    let advice = match code {
+        RDKafkaErrorCode::InvalidReplicationFactor => "; there are fewer brokers than kafka.replication wants: 1 is for a single broker",
+        RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
+            "; it needs the right to create topics, or somebody who has it"
+        }
+        _ => "",
+    };
+    Fault { class: Class::Retriable, cause, detail: format!("the topic {topic} could not be made: {code}{advice}"), topic: Some(topic) }
 }
 
 /// The admin client answers through a future; the relay's thread may block.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(super) fn block_on<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without drivers needs nothing");
     runtime.block_on(future)
 }

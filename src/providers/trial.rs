@@ -21,6 +21,8 @@ impl Files for Shelf {
 const SHELF: Shelf = Shelf(&[
     ("/secret", "whsec_test_0123456789\n"),
     ("/other-secret", "another secret"),
+    ("/padded", " whsec_test_0123456789\n\n"),
+    ("/encoded", "d2hzZWNfdGVzdF8wMTIzNDU2Nzg5\n"),
     ("/empty", "\n"),
     ("/basic", "user:pass:word\n"),
     ("/other-basic", "zoë:"),

@@ -133,7 +133,7 @@ mod tests {
 
     fn check(settings: &str, token: Option<&str>, authorization: &[&str], expected: Result<(&str, usize), Refusal>) {
         let headers: Vec<(&str, &str)> = authorization.iter().map(|value| ("authorization", *value)).collect();
-        let head = Head { token, headers: &headers.as_slice() as &dyn Headers };
+        let head = Head { token, target: "", headers: &headers.as_slice() as &dyn Headers };
         let provider = provider("waitlistplus", settings);
         let proof = provider.admit(&head).map(|admission| match admission {
             Admission::Proven(proof) => (proof.auth.as_str(), proof.secret),

@@ -5,10 +5,7 @@
 
 use std::sync::Arc;
 
-use base64::prelude::{BASE64_STANDARD, Engine};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
-
+use super::signing::{Key, Signing, decoded};
 use super::{Admission, Pending, Proof, Provider, Refusal, Rules, secrets};
 use crate::delivery::{Auth, Head};
 use crate::event::{Event, Reason};
@@ -24,41 +21,27 @@ const SECRETS_MAX: usize = 4;
 
 pub struct Waitwhile {
     signers: Vec<Signer>,
+    signing: Signing,
 }
 
 /// One secret with one URL, ready for a body.
 struct Signer {
     secret: usize,
-    /// Keyed and fed with the URL already: each delivery begins with a copy.
-    state: Hmac<Sha256>,
-}
-
-impl Signer {
-    fn new(secret: usize, key: &[u8], url: &str) -> Signer {
-        let state = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
-        Signer { secret, state: state.chain_update(url) }
-    }
-
-    fn over(&self, body: &[u8]) -> Hmac<Sha256> {
-        self.state.clone().chain_update(body)
-    }
-
-    fn signature(&self, body: &[u8]) -> String {
-        BASE64_STANDARD.encode(self.over(body).finalize().into_bytes())
-    }
+    key: Key,
 }
 
 /// What the vendor would send in [`SIGNATURE_HEADER`].
 pub fn signature(secret: &[u8], url: &str, body: &[u8]) -> String {
-    Signer::new(0, secret, url).signature(body)
+    Key::new(secret).over(url).signature(body)
 }
 
 /// Reads `public_urls` and `secret_files`.
 pub fn build(table: &mut Table, pending: Pending) -> Option<Arc<dyn Provider>> {
     let urls = public_urls(table);
-    let keys = secrets(table, pending);
-    let pairs = keys.iter().enumerate().flat_map(|(secret, key)| urls.iter().map(move |url| Signer::new(secret, key, url)));
-    Some(Arc::new(Waitwhile { signers: pairs.collect() }))
+    let signing = Signing::new(SIGNATURE_HEADER, urls, &secrets(table, pending));
+    let with_urls =
+        |(secret, key): (usize, &Key)| -> Vec<Signer> { signing.urls.iter().map(|url| Signer { secret, key: key.over(url) }).collect() };
+    Some(Arc::new(Waitwhile { signers: signing.keys.iter().enumerate().flat_map(with_urls).collect(), signing }))
 }
 
 fn public_urls(table: &mut Table) -> Vec<String> {
@@ -66,8 +49,12 @@ fn public_urls(table: &mut Table) -> Vec<String> {
     if !(1..=URLS_MAX).contains(&urls.len()) {
         table.mistake("public_urls", format!("must list 1 to {URLS_MAX} URLs, exactly as entered at the vendor"));
     }
-    for url in urls.iter().filter(|url| !is_absolute(url)) {
-        table.mistake("public_urls", format!("{url:?} must be an absolute URL: https://host/path, exactly as entered at the vendor"));
+    for (url, number) in urls.iter().zip(1..) {
+        if has_user(url) {
+            table.mistake("public_urls", format!("URL {number} must not hold a user or password: https://host/path"));
+        } else if !is_absolute(url) {
+            table.mistake("public_urls", format!("{url:?} must be an absolute URL: https://host/path, exactly as entered at the vendor"));
+        }
     }
     urls
 }
@@ -84,9 +71,18 @@ fn secrets(table: &mut Table, pending: Pending) -> Vec<Vec<u8>> {
     files.iter().filter_map(|file| table.secret_file("secret_files", file)).collect()
 }
 
-fn is_absolute(url: &str) -> bool {
+/// Between the slashes: the host, and what may stand around it.
+fn authority(url: &str) -> &str {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
-    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+fn has_user(url: &str) -> bool {
+    authority(url).contains('@')
+}
+
+fn is_absolute(url: &str) -> bool {
+    let host = authority(url);
     !host.is_empty() && !host.starts_with(':') && url.chars().all(|c| !c.is_whitespace() && !c.is_control())
 }
 
@@ -103,12 +99,16 @@ impl Provider for Waitwhile {
 
     fn verify(&self, head: &Head, body: &[u8]) -> Result<Proof, Refusal> {
         let signature = shown(head)?;
-        let signer = self.signers.iter().find(|signer| signer.over(body).verify_slice(&signature).is_ok());
+        let signer = self.signers.iter().find(|signer| signer.key.matches(body, &signature));
         signer.map(|signer| Proof::new(Auth::Hmac, signer.secret)).ok_or(Refusal::SignatureMismatch)
     }
 
     fn sign(&self, body: &[u8]) -> Vec<(&'static str, String)> {
-        self.signers.first().map(|signer| (SIGNATURE_HEADER, signer.signature(body))).into_iter().collect()
+        self.signers.first().map(|signer| (SIGNATURE_HEADER, signer.key.signature(body))).into_iter().collect()
+    }
+
+    fn signing(&self) -> Option<&Signing> {
+        Some(&self.signing)
     }
 
     fn normalize<'a>(&self, body: &'a str, received: Timestamp, rules: &Rules) -> Result<Event<'a>, Reason> {
@@ -124,13 +124,12 @@ fn shown(head: &Head) -> Result<[u8; 32], Refusal> {
     }
 }
 
-/// Standard base64 with its padding, of as many bytes as the MAC has.
-fn decoded(text: &[u8]) -> Option<[u8; 32]> {
-    BASE64_STANDARD.decode(text).ok()?.try_into().ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::prelude::{BASE64_STANDARD, Engine};
+    use hmac::{Hmac, KeyInit, Mac};
+    use sha2::Sha256;
+
     use super::*;
     use crate::delivery::Headers;
     use crate::providers::trial::{WAITWHILE, build as try_build, provider};
@@ -146,7 +145,7 @@ mod tests {
     "#;
 
     fn check(settings: &str, headers: &[(&str, &str)], body: &str, expected: Result<usize, Refusal>) {
-        let head = Head { token: None, headers: &headers as &dyn Headers };
+        let head = Head { token: None, target: "", headers: &headers as &dyn Headers };
         let proof = provider("waitwhile", settings).verify(&head, body.as_bytes());
         assert_eq!(proof.map(|proof| proof.secret()), expected, "{headers:?} {body}");
     }
@@ -255,7 +254,7 @@ mod tests {
     fn a_token_in_the_path_is_no_url_of_ours() {
         let provider = provider("waitwhile", WAITWHILE);
         let headers: &[(&str, &str)] = &[(SIGNATURE_HEADER, KNOWN)];
-        let admit = |token| provider.admit(&Head { token, headers: &headers as &dyn Headers });
+        let admit = |token| provider.admit(&Head { token, target: "", headers: &headers as &dyn Headers });
         assert!(matches!(admit(None), Ok(Admission::NeedsBody)));
         assert!(matches!(admit(Some("wb_x")), Err(Refusal::TokenWrong)));
     }

@@ -4,18 +4,22 @@
 //! a restart would mend nothing; its state stands in the body.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::error::{Error, unready};
+use super::status;
 use crate::journal::Journal;
 use crate::metrics::{CONTENT_TYPE, Metrics};
-use crate::providers::Pending;
 use crate::providers::endpoints::Endpoints;
 use crate::relay::status::{Activity, Status};
 use crate::shutdown::{Stage, Stages};
+
+const WRITABLE: &str = "writable";
 
 /// Everything that the admin listener may look at.
 pub struct Probe {
@@ -24,30 +28,19 @@ pub struct Probe {
     pub relay: Arc<Status>,
     pub stages: Arc<Stages>,
     pub metrics: Arc<Metrics>,
+    pub journal_id: Uuid,
+    /// Milliseconds since 1970.
+    pub started_ms: i64,
 }
 
 #[derive(Serialize)]
-struct Readiness {
-    ready: bool,
-    journal: &'static str,
-    draining: bool,
-    kafka: Activity,
-}
-
-#[derive(Serialize)]
-struct StatusBody<'a> {
-    version: &'static str,
-    #[serde(flatten)]
-    readiness: Readiness,
-    endpoints: Vec<EndpointStatus<'a>>,
-}
-
-#[derive(Serialize)]
-struct EndpointStatus<'a> {
-    name: &'a str,
-    vendor: &'static str,
-    tenant: &'a str,
-    pending: bool,
+pub(super) struct Readiness {
+    pub ready: bool,
+    /// Why not, in one word.
+    pub unready: Option<&'static str>,
+    pub journal: &'static str,
+    pub draining: bool,
+    pub kafka: Activity,
 }
 
 pub async fn answer(request: HttpRequest, payload: web::Payload, probe: web::Data<Probe>) -> HttpResponse {
@@ -69,8 +62,13 @@ impl Probe {
         let journal = self.journal.writable();
         let kafka = self.relay.now();
         let draining = self.stages.now() != Stage::Serving;
-        let ready = journal.is_ok() && !draining && kafka != Activity::Disowned;
-        Readiness { ready, journal: journal.map_or_else(|error| error.code(), |()| "writable"), draining, kafka }
+        let journal = journal.map_or_else(|error| error.code(), |()| WRITABLE);
+        let unready = match kafka {
+            Activity::Disowned => Some("disowned"),
+            _ if draining => Some("draining"),
+            _ => Some(journal).filter(|journal| *journal != WRITABLE),
+        };
+        Readiness { ready: unready.is_none(), unready, journal, draining, kafka }
     }
 
     fn readyz(&self) -> HttpResponse {
@@ -80,17 +78,11 @@ impl Probe {
     }
 
     fn status(&self) -> HttpResponse {
-        let endpoints = self.endpoints.all();
-        let endpoints = endpoints.values().map(|endpoint| EndpointStatus {
-            name: &endpoint.name,
-            vendor: endpoint.vendor,
-            tenant: &endpoint.tenant,
-            pending: endpoint.pending == Pending::Yes,
-        });
-        HttpResponse::Ok().json(StatusBody {
-            version: env!("CARGO_PKG_VERSION"),
-            readiness: self.readiness(),
-            endpoints: endpoints.collect(),
-        })
+        HttpResponse::Ok().json(status::Body::of(self, self.readiness()))
+    }
+
+    pub(super) fn uptime(&self) -> Duration {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        now.saturating_sub(Duration::from_millis(u64::try_from(self.started_ms).unwrap_or(0)))
     }
 }

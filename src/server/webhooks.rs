@@ -60,7 +60,8 @@ async fn deliver(
 ) -> Result<HttpResponse, Error> {
     let started = Instant::now();
     let _in_flight = public.metrics.delivery_started();
-    let head = Head { token, headers: request.headers() };
+    let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+    let head = Head { token, target, headers: request.headers() };
     let found = public.ingress.find(endpoint, &head);
     let label = found.as_ref().ok().cloned();
     let (name, vendor) = label.as_ref().map_or((UNKNOWN, UNKNOWN), |endpoint| (endpoint.name.as_str(), endpoint.vendor));

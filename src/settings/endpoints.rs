@@ -1,48 +1,60 @@
 //! The endpoints: those of the settings file, and those of the files in `endpoints_dir`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use config::Source;
 
+use super::disk::Disk;
 use super::sections::network;
-use super::{Disk, Named};
+use super::watch::{Facts, facts};
+use super::{Named, syntax};
 use crate::providers::endpoints::Endpoint;
 use crate::providers::{Pending, VENDORS, vendor};
 use crate::table::{Flag, Table};
 
-pub fn read(root: &mut Table) -> Vec<Endpoint> {
-    let tables = root.tables("endpoint");
-    let mut endpoints: Vec<Endpoint> = tables.into_iter().filter_map(endpoint).collect();
+/// The keys that are read here: all that can change while the process runs.
+pub const KEYS: &[&str] = &["endpoint", "endpoints_dir"];
+
+/// An endpoint, what the settings say of it, and where.
+pub struct Told {
+    endpoint: Endpoint,
+    facts: Facts,
+    origin: String,
+}
+
+impl Told {
+    /// With the name beside what is said under it.
+    pub fn into_parts(self) -> (Endpoint, (String, Facts)) {
+        let name = self.endpoint.name.clone();
+        (self.endpoint, (name, self.facts))
+    }
+}
+
+/// As people write a secret into the settings themselves.
+const INLINE: &[&str] = &["secret", "secrets", "token", "tokens", "basic", "user", "password"];
+
+pub fn read(root: &mut Table, disk: &Disk) -> Vec<Told> {
+    let mut endpoints = endpoints_of(root, disk);
     let dir = root.text("endpoints_dir", "");
     if !dir.is_empty() {
-        for file in files_in(root, Path::new(&dir)) {
-            endpoints.extend(read_file(root, &file));
-        }
+        let files = disk.toml_files(Path::new(&dir)).unwrap_or_else(|why| {
+            root.mistake("endpoints_dir", format!("{dir} cannot be read: {why}"));
+            Vec::new()
+        });
+        files.iter().for_each(|file| endpoints.extend(read_file(root, disk, file)));
     }
     check_names(root, &endpoints);
     endpoints
 }
 
-fn files_in(root: &Table, dir: &Path) -> Vec<PathBuf> {
-    let listed = std::fs::read_dir(dir).and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect());
-    let mut files: Vec<PathBuf> = listed.unwrap_or_else(|error: std::io::Error| {
-        root.mistake("endpoints_dir", format!("{} cannot be read: {}", dir.display(), error.kind()));
-        Vec::new()
-    });
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
-    files.sort();
-    files
-}
-
-fn read_file(root: &Table, file: &Path) -> Vec<Endpoint> {
+fn read_file(root: &Table, disk: &Disk, file: &Path) -> Vec<Told> {
     let origin = file.display().to_string();
-    let text = std::fs::read_to_string(file).map_err(|error| error.kind().to_string());
-    let values = text.and_then(|text| Named::new(&text, &origin).collect().map_err(|error| error.to_string()));
+    let values = disk.text(file).and_then(|text| Named::new(&text, &origin).collect().map_err(|error| syntax(&error)));
     match values {
         Ok(values) => {
-            let mut table = Table::new("", &origin, values.into_iter().collect::<BTreeMap<_, _>>(), root.mistakes(), &Disk);
-            let endpoints = table.tables("endpoint").into_iter().filter_map(endpoint).collect();
+            let mut table = Table::new("", &origin, values.into_iter().collect::<BTreeMap<_, _>>(), root.mistakes(), disk);
+            let endpoints = endpoints_of(&mut table, disk);
             table.finish();
             endpoints
         }
@@ -51,6 +63,15 @@ fn read_file(root: &Table, file: &Path) -> Vec<Endpoint> {
             Vec::new()
         }
     }
+}
+
+fn endpoints_of(table: &mut Table, disk: &Disk) -> Vec<Told> {
+    let told = |table: Table| {
+        let (values, origin) = (table.values().clone(), table.origin().to_owned());
+        let endpoint = endpoint(table)?;
+        Some(Told { endpoint, facts: facts(&values, &disk.trail()), origin })
+    };
+    table.tables("endpoint").into_iter().filter_map(told).collect()
 }
 
 fn endpoint(mut table: Table) -> Option<Endpoint> {
@@ -65,6 +86,8 @@ fn endpoint(mut table: Table) -> Option<Endpoint> {
         return None;
     };
     let provider = (vendor.build)(&mut table, pending);
+    let from_files = "secrets come from files only: name one in secret_files or basic_files, or a token's hash in token_sha256";
+    INLINE.iter().for_each(|key| table.refuse(key, from_files));
     table.finish();
     Some(Endpoint { name: name?, vendor: vendor.name, tenant: tenant?, pending, allow_from, provider: provider? })
 }
@@ -79,10 +102,12 @@ fn is_name(table: &Table, key: &str, name: &str) -> bool {
     fits
 }
 
-fn check_names(root: &Table, endpoints: &[Endpoint]) {
-    for (index, endpoint) in endpoints.iter().enumerate() {
-        if endpoints[..index].iter().any(|earlier| earlier.name == endpoint.name) {
-            root.mistake("endpoint", format!("two endpoints have the name \"{}\"; each needs its own", endpoint.name));
+fn check_names(root: &Table, all: &[Told]) {
+    for (index, told) in all.iter().enumerate() {
+        let name = &told.endpoint.name;
+        if let Some(earlier) = all[..index].iter().find(|earlier| earlier.endpoint.name == *name) {
+            let wanted = format!("two endpoints have the name \"{name}\" (the other one in {}); each needs its own", earlier.origin);
+            root.mistakes().note(&told.origin, "endpoint", wanted);
         }
     }
 }

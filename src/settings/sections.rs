@@ -8,13 +8,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracing::Level;
 
-use crate::envelope::Mode;
+use super::publishing::{mode, privacy, routes};
 use crate::journal::disk;
-use crate::kafka::topics::Spec;
+use crate::kafka::topics::{Spec, specs};
 use crate::kafka::{self, RESERVED_PROPERTIES, SECRET_PROPERTIES, producer};
-use crate::providers::{Carry, PayloadRule, Rules};
+use crate::providers::Rules;
 use crate::relay::{self, prepare};
-use crate::routing::{Ids, Routes, Target, Topics};
+use crate::routing::Topics;
 use crate::server;
 use crate::table::{Flag, Table};
 use crate::telemetry::Format;
@@ -49,6 +49,7 @@ pub struct KafkaSettings {
     pub checkpoint_topic: String,
     pub message_bytes_max: u64,
     pub properties: Vec<(String, String)>,
+    pub topics: Vec<Spec>,
     pub create: Vec<Spec>,
 }
 
@@ -80,6 +81,7 @@ impl KafkaSettings {
             transaction_timeout_ms: self.transaction_timeout_ms,
             message_bytes_max: self.message_bytes_max,
             properties: self.properties.clone(),
+            topics: self.topics.clone(),
             create: self.create.clone(),
         }
     }
@@ -95,6 +97,9 @@ pub fn server(root: &mut Table) -> ServerSettings {
     let listen = address(&mut table, "listen", "0.0.0.0:8080");
     let admin_listen = address(&mut table, "admin_listen", "127.0.0.1:9464");
     let body_bytes_max = table.bytes("body_max", KIB..=3 * MIB, "512KiB");
+    if listen == admin_listen && listen.port() != 0 {
+        table.mistake("admin_listen", "must not be the address of server.listen");
+    }
     let settings = ServerSettings {
         listen,
         admin_listen,
@@ -151,16 +156,20 @@ pub fn kafka(root: &mut Table, publishing: &prepare::Settings) -> KafkaSettings 
     let create = table.flag("create_topics", Flag::Off);
     let replication = table.whole("replication", 1..=32, 3) as i32;
     let brokers = table.list("brokers", &["localhost:9092"]);
-    if brokers.is_empty() {
-        table.mistake("brokers", "must name at least one broker as \"host:port\"");
+    if brokers.is_empty() || !brokers.iter().all(|broker| is_broker(broker)) {
+        table.mistake("brokers", "must name at least one broker, each as \"host:port\"");
     }
+    let message_bytes_max = publishing.value_bytes_max as u64 + RECORD_OVERHEAD_BYTES;
+    let Topics { person, location, dead_letter } = &publishing.topics;
+    let topics = specs([person, location, dead_letter, &checkpoint_topic], replication, message_bytes_max);
     let settings = KafkaSettings {
         brokers,
         prefix: name(&mut table, "prefix", "waitbridge"),
         transaction_timeout_ms: timeout_ms,
-        message_bytes_max: publishing.value_bytes_max as u64 + RECORD_OVERHEAD_BYTES,
+        message_bytes_max,
         properties: properties(&mut table),
-        create: if create { specs(&publishing.topics, &checkpoint_topic, replication) } else { Vec::new() },
+        create: if create { topics.clone() } else { Vec::new() },
+        topics,
         checkpoint_topic,
     };
     if let Err(why) = producer::check(&settings.options("check")) {
@@ -168,6 +177,11 @@ pub fn kafka(root: &mut Table, publishing: &prepare::Settings) -> KafkaSettings 
     }
     table.finish();
     settings
+}
+
+fn is_broker(text: &str) -> bool {
+    let fits = |(host, port): (&str, &str)| !host.is_empty() && !host.contains(['/', ' ', '@']) && port.parse::<u16>().is_ok();
+    text.rsplit_once(':').is_some_and(fits)
 }
 
 /// What librdkafka is handed: as given, and from files.
@@ -192,12 +206,6 @@ fn properties(table: &mut Table) -> Vec<(String, String)> {
         }
     }
     all
-}
-
-fn specs(topics: &Topics, checkpoint_topic: &str, replication: i32) -> Vec<Spec> {
-    let day_ms = 24 * HOUR_MS;
-    let spec = |name: &str, partitions, days| Spec { name: name.to_owned(), partitions, replication, retention_ms: days * day_ms };
-    vec![spec(&topics.person, 12, 7), spec(&topics.location, 12, 7), spec(&topics.dead_letter, 1, 14), spec(checkpoint_topic, 1, 7)]
 }
 
 pub fn relay(root: &mut Table, journal: &JournalSettings) -> (relay::Limits, prepare::Settings) {
@@ -250,86 +258,6 @@ fn memory(table: &mut Table, journal: &JournalSettings) -> relay::memory::Limits
         endpoint_repeat_ms: window_ms("endpoint_repeat_window", "10m"),
         entries_max: table.whole("memory_max", 1000..=1_000_000_000, 2_000_000) as usize,
     }
-}
-
-struct Privacy {
-    rules: Rules,
-    ids: Ids,
-    dead_letter_bodies: Carry,
-}
-
-fn privacy(root: &mut Table) -> Privacy {
-    let mut table = root.table("privacy");
-    let payload_words = [("none", PayloadRule::None), ("redacted", PayloadRule::Redacted), ("full", PayloadRule::Full)];
-    let payload = table.choice("payload", &payload_words, PayloadRule::Redacted);
-    let notes = carry(&mut table, "notes", Flag::Off);
-    let message_bodies = carry(&mut table, "message_bodies", Flag::Off);
-    let dead_letter_bodies = carry(&mut table, "dead_letter_bodies", Flag::On);
-    let hides_ids = table.choice("ids", &[("plain", false), ("hmac", true)], false);
-    let key_file = table.text("id_key_file", "");
-    let ids = if hides_ids { hidden_ids(&table, &key_file) } else { Ids::Plain };
-    table.finish();
-    // A payload would show the very ids that are to be hidden.
-    let payload = if hides_ids { PayloadRule::None } else { payload };
-    Privacy { rules: Rules { payload, notes, message_bodies, json_depth_max: 0 }, ids, dead_letter_bodies }
-}
-
-fn hidden_ids(table: &Table, key_file: &str) -> Ids {
-    if key_file.is_empty() {
-        table.mistake("id_key_file", "is required by ids = \"hmac\": a file with the key, at least 16 bytes");
-        return Ids::Plain;
-    }
-    match table.secret_file("id_key_file", key_file) {
-        Some(key) if key.len() >= 16 => Ids::hmac(&key),
-        Some(_) => {
-            table.mistake("id_key_file", "the key must have at least 16 bytes");
-            Ids::Plain
-        }
-        None => Ids::Plain,
-    }
-}
-
-fn carry(table: &mut Table, key: &str, default: Flag) -> Carry {
-    if table.flag(key, default) { Carry::On } else { Carry::Off }
-}
-
-fn routes(root: &mut Table) -> Routes {
-    let mut table = root.table("routes");
-    let routes = Routes {
-        person: targets(&mut table, "person", &["person"]),
-        visit: targets(&mut table, "visit", &["person"]),
-        message: targets(&mut table, "message", &["person"]),
-        block: targets(&mut table, "block", &["location"]),
-        location: targets(&mut table, "location", &["location"]),
-    };
-    for (key, targets) in [("block", &routes.block), ("location", &routes.location)] {
-        if targets != &[Target::Location] {
-            table.mistake(key, "may only go to \"location\": it names no person");
-        }
-    }
-    table.finish();
-    routes
-}
-
-fn targets(table: &mut Table, key: &str, default: &[&str]) -> Vec<Target> {
-    let parse = |word: &str| match word {
-        "person" => Some(Target::Person),
-        "location" => Some(Target::Location),
-        _ => None,
-    };
-    let targets = table.parsed_list(key, default, "\"person\" or \"location\"", parse);
-    let distinct = targets.first() != targets.get(1);
-    if targets.is_empty() || targets.len() > 2 || !distinct {
-        table.mistake(key, "must name one or both of \"person\" and \"location\", each once");
-    }
-    targets
-}
-
-fn mode(root: &mut Table) -> Mode {
-    let mut table = root.table("envelope");
-    let mode = table.choice("mode", &[("binary", Mode::Binary), ("structured", Mode::Structured)], Mode::Binary);
-    table.finish();
-    mode
 }
 
 pub fn log(root: &mut Table) -> LogSettings {

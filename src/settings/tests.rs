@@ -1,6 +1,7 @@
 //! The settings of the contract, whole; and what is said of wrong ones.
 
 use std::fs;
+use std::path::Path;
 
 use config::Map;
 
@@ -9,6 +10,7 @@ use crate::table::Mistake;
 
 /// Every key of the contract with its default; `SECRET`, `BASIC` stand for files.
 const EVERY_KEY: &str = include_str!("../../tests/samples/settings.toml");
+const MISTAKES: &str = include_str!("../../tests/samples/mistakes.txt");
 
 fn files() -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().unwrap();
@@ -53,35 +55,111 @@ fn the_environment_wins_over_the_file_and_lists_take_commas() {
     assert_eq!(settings.relay.batch_max, 7);
 }
 
+/// One case of `mistakes.txt`.
+#[derive(Default)]
+struct Case {
+    name: String,
+    settings: String,
+    variables: Map<String, String>,
+    files: Vec<(String, String)>,
+    expected: Vec<String>,
+}
+
+impl Case {
+    fn all(dir: &str) -> Vec<Case> {
+        let text = MISTAKES.replace("DIR", dir);
+        text.split("\n=== ").skip(1).map(Case::read).collect()
+    }
+
+    fn read(text: &str) -> Case {
+        let (name, lines) = text.split_once('\n').unwrap();
+        let mut case = Case { name: name.to_owned(), ..Case::default() };
+        for line in lines.lines() {
+            match line.split_once(' ') {
+                Some(("$", variable)) => {
+                    case.variables.extend(variable.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())))
+                }
+                Some(("@", file)) => case.files.push((file.to_owned(), String::new())),
+                Some((">", expected)) => case.expected.push(expected.to_owned()),
+                _ => *case.files.last_mut().map_or(&mut case.settings, |(_, text)| text) += &format!("{line}\n"),
+            }
+        }
+        case
+    }
+
+    /// What is said of it.
+    fn said(&self, dir: &Path) -> Vec<String> {
+        let _ = fs::remove_dir_all(dir.join("more"));
+        fs::create_dir(dir.join("more")).unwrap();
+        self.files.iter().for_each(|(file, text)| fs::write(dir.join(file), text).unwrap());
+        let parsed = parse(&self.settings, "test.toml", environment().source(Some(self.variables.clone())));
+        parsed.err().map_or(Vec::new(), |invalid| invalid.0.iter().map(ToString::to_string).collect())
+    }
+}
+
+/// In the order in which people read them.
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort();
+    lines
+}
+
 #[test]
 fn every_mistake_is_reported_at_once_with_file_key_and_what_would_be_right() {
-    let text = "endpoints = 1\n[server]\nlisten = \"here\"\nbody_max = \"512\"\nworkers = -1\n[journal]\nkind = \"tape\"\n\
-        segment = \"8MiB\"\nsize_max = \"10MiB\"\n[relay]\nretry_min = \"5s\"\nretry_max = \"1s\"\n[kafka]\nbrokers = []\n\
-        [kafka.properties]\nacks = \"1\"\n[routes]\nblock = [\"person\"]\n[privacy]\nids = \"hmac\"\n[topics]\nperson = \"a b\"\n\
-        [[endpoint]]\nname = \"A\"\nvendor = \"other\"\n[[endpoint]]\nname = \"w\"\nvendor = \"waitwhile\"\ntenant = \"t\"\n\
-        secret_files = [\"/nowhere\"]\n";
-    let found = mistakes(text);
-    for (key, wanted) in [
-        ("endpoints", "did you mean endpoint?"),
-        ("server.listen", "an address and a port"),
-        ("server.body_max", "a size such as"),
-        ("server.workers", "from 0 to 1024"),
-        ("journal.kind", "\"disk\", \"kafka\""),
-        ("journal.size_max", "three segments"),
-        ("relay.retry_max", "not be less than retry_min"),
-        ("kafka.brokers", "at least one broker"),
-        ("kafka.properties.acks", "may not be set"),
-        ("routes.block", "only go to"),
-        ("privacy.id_key_file", "is required"),
-        ("topics.person", "a topic's name"),
-        ("endpoint[0].name", "must be 1 to 63"),
-        ("endpoint[0].tenant", "is missing"),
-        ("endpoint[0].vendor", "\"waitwhile\", \"waitlistplus\""),
-        ("endpoint[1].public_urls", "1 to 2 URLs"),
-        ("endpoint[1].secret_files", "cannot be read"),
-    ] {
-        let said = found.iter().any(|mistake| mistake.key == key && mistake.wanted.contains(wanted) && mistake.origin == "test.toml");
-        assert!(said, "{key}: {wanted} in {found:#?}");
+    let dir = tempfile::tempdir().unwrap();
+    for (name, bytes) in [("secret", b"hunter2".as_slice()), ("basic", b"user:hunter2"), ("empty", b"\n"), ("binary", b"hunter2\xff")] {
+        fs::write(dir.path().join(name), bytes).unwrap();
+    }
+    let mut wrong = String::new();
+    for case in Case::all(dir.path().to_str().unwrap()) {
+        let said = case.said(dir.path());
+        assert!(said.iter().all(|line| !line.contains("hunter2") && !line.contains('\n')), "{}: {said:?}", case.name);
+        if sorted(said.clone()) != sorted(case.expected) {
+            wrong += &format!("=== {}\n{}", case.name, said.iter().map(|line| format!("> {line}\n")).collect::<String>());
+        }
+    }
+    assert!(wrong.is_empty(), "this is said:\n{}", wrong.replace(dir.path().to_str().unwrap(), "DIR"));
+}
+
+/// The keys of the contract, each with its section.
+fn keys() -> impl Iterator<Item = (String, String)> {
+    let mut section = String::new();
+    EVERY_KEY.lines().filter_map(move |line| {
+        if line.starts_with('[') {
+            section = line.split('#').next().unwrap().trim().to_owned();
+            return None;
+        }
+        line.split_once(" = ").map(|(key, _)| (section.clone(), key.to_owned()))
+    })
+}
+
+#[test]
+fn every_key_refuses_a_value_of_a_wrong_kind_and_names_itself() {
+    for (section, key) in keys() {
+        let (open, table) = if section.starts_with("[[") || section == "[endpoint.fields]" {
+            let vendor =
+                if section == "[endpoint.fields]" || !"public_urls secret_files".contains(&key) { "waitlistplus" } else { "waitwhile" };
+            let given = [("name", "a"), ("vendor", vendor), ("tenant", "t")].map(|(name, value)| format!("{name} = \"{value}\""));
+            (given.into_iter().filter(|line| !line.starts_with(&key)).collect::<Vec<_>>().join("\n"), "[[endpoint]]")
+        } else {
+            (String::new(), section.as_str())
+        };
+        let inner = if section == "[endpoint.fields]" { "[endpoint.fields]\n" } else { "" };
+        let found = mistakes(&format!("{table}\n{open}\n{inner}{key} = {{ x = {{}} }}\n"));
+        assert!(found.iter().any(|mistake| mistake.key.ends_with(&key) && mistake.origin == "test.toml"), "{section} {key}: {found:?}");
+    }
+}
+
+#[test]
+fn every_scalar_and_list_can_come_from_the_environment() {
+    for (section, key) in keys().filter(|(section, _)| !section.contains("endpoint")) {
+        let path = [section.trim_matches(['[', ']']), &key].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
+        let variable = format!("WAITBRIDGE__{}", path.replace('.', "__").to_uppercase());
+        // No key takes this: so each must be heard of.
+        let variables = Map::from_iter([(variable.clone(), "\u{1} / x".to_owned())]);
+        let said = parse("", "test.toml", environment().source(Some(variables))).err();
+        let taken = ["journal.dir", "privacy.id_key_file"].contains(&path.as_str());
+        let heard = said.as_ref().is_some_and(|invalid| invalid.0.iter().all(|one| one.key == path && one.origin == "the environment"));
+        assert_eq!(heard, !taken, "{variable}: {said:?}");
     }
 }
 
@@ -119,4 +197,38 @@ fn two_endpoints_of_one_name_are_refused_wherever_they_stand() {
     fs::write(more.join("a.toml"), format!("[[endpoint]]\n{endpoint}")).unwrap();
     let text = text.replace("endpoints_dir = \"\"", &format!("endpoints_dir = \"{}\"", more.display()));
     assert!(mistakes(&text).iter().any(|mistake| mistake.wanted.contains("two endpoints have the name \"waitwhile\"")));
+}
+
+#[test]
+fn what_holds_reads_the_same_again_and_shows_no_secret() {
+    let (dir, text) = files();
+    let more = dir.path().join("endpoints");
+    fs::create_dir(&more).unwrap();
+    let endpoint = text.split("\n[[endpoint]]\n").nth(1).unwrap().replace("name = \"waitwhile\"", "name = \"another\"");
+    fs::write(more.join("a.toml"), format!("[[endpoint]]\n{endpoint}")).unwrap();
+    let text = text
+        .replace("endpoints_dir = \"\"", &format!("endpoints_dir = \"{}\"", more.display()))
+        .replace("[kafka.properties]", "[kafka.properties]\n\"socket.keepalive.enable\" = \"false\"\nsecurity.protocol = \"sasl_ssl\"")
+        .replace("[kafka.property_files]", &format!("[kafka.property_files]\n\"sasl.password\" = \"{}/secret\"", dir.path().display()));
+    let settings = with_environment(&text, &[("WAITBRIDGE__SERVER__BODY_MAX", "768KiB"), ("WAITBRIDGE__KAFKA__BROKERS", "a:1,b:2")]);
+    let shown = settings.in_force.to_toml();
+    let again = with_environment(&shown, &[]);
+    assert_eq!(again.in_force.to_toml(), shown.replace(&shown[shown.find("   # the").unwrap()..shown.find(" below\n").unwrap() + 6], ""));
+    assert_eq!(again.endpoints.len(), 3);
+    assert_eq!((again.kafka.properties.clone(), again.kafka.brokers.clone()), (settings.kafka.properties, settings.kafka.brokers));
+    for part in
+        ["body_max = \"768KiB\"", "brokers = [\"a:1\", \"b:2\"]", "\"sasl.password\" = ", "birth_date = \"Birthdate\"", "workers = 0"]
+    {
+        assert!(shown.contains(part), "{part} in\n{shown}");
+    }
+    assert!(!shown.contains("hunter2") && !shown.contains("0123\""), "{shown}");
+    // Each key of the contract is there, but for those that stand for nothing.
+    for key in EVERY_KEY
+        .lines()
+        .filter(|line| !line.starts_with("["))
+        .filter_map(|line| line.split_once(" = ").map(|(key, _)| key.trim()))
+        .filter(|key| *key != "time_zone")
+    {
+        assert!(shown.lines().any(|line| line.starts_with(&format!("{key} = "))), "{key} in\n{shown}");
+    }
 }

@@ -1,15 +1,18 @@
 //! The topics read by other people's code: kcat, and the CloudEvents SDK for Python on what kcat prints.
 //! Nothing of ours, not even our Kafka client, stands between the broker and what these return.
 
+use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::kafka::cache;
+use crate::process::new_folder;
 use crate::reader::Record;
 
 /// A record as `kcat -J` prints it: header names and values in turn.
@@ -39,9 +42,28 @@ pub fn kcat_records(bootstrap: &str, topic: &str) -> Vec<Record> {
 /// What the CloudEvents SDK makes of lines of [`kcat`]: the attributes of each event, the record's key as its
 /// `partitionkey`, and its `data`. Fails if it refuses one.
 pub fn cloudevents(kcat_lines: &str) -> Vec<Value> {
-    let mut python = Command::new(cache().join("cloudevents-2.2.0/bin/python"));
-    python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/read_cloudevents.py"));
-    output(&mut python, kcat_lines).lines().map(|line| serde_json::from_str(line).expect("the script's JSON")).collect()
+    output(&mut python("tests/it/read_cloudevents.py"), kcat_lines)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("the script's JSON"))
+        .collect()
+}
+
+/// A Python script of this repository, with the packages that `tests/prepare` fetched.
+pub fn python(script: &str) -> Command {
+    let mut python = Command::new(cache().join("python-cloudevents-2.2.0-confluent-kafka-2.16.1/bin/python"));
+    python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script));
+    python
+}
+
+/// The same for Node, which looks for packages beside the script: a copy of it runs in a folder that has them.
+pub fn node(script: &str) -> Command {
+    let (script, folder) = (Path::new(env!("CARGO_MANIFEST_DIR")).join(script), new_folder("node"));
+    let copy = folder.join(script.file_name().expect("a script"));
+    fs::copy(&script, &copy).expect("a copy of the script");
+    symlink(cache().join("node-kafkajs-2.2.4-asyncapi-parser-3.6.6/node_modules"), folder.join("node_modules")).expect("a link");
+    let mut node = Command::new("node");
+    node.arg(copy);
+    node
 }
 
 impl KcatRecord {
@@ -53,7 +75,13 @@ impl KcatRecord {
 }
 
 /// Runs to the end. The input is written aside, so that a full pipe stops nobody.
-fn output(command: &mut Command, input: &str) -> String {
+pub fn output(command: &mut Command, input: &str) -> String {
+    let (status, stdout, stderr) = end(command, input);
+    assert!(status.success(), "{command:?}: {status}\n{stderr}");
+    stdout
+}
+
+pub fn end(command: &mut Command, input: &str) -> (ExitStatus, String, String) {
     let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = spawned.unwrap_or_else(|error| panic!("{command:?}: {error}; run tests/prepare once"));
     let mut stdin = child.stdin.take().expect("piped");
@@ -61,6 +89,6 @@ fn output(command: &mut Command, input: &str) -> String {
         scope.spawn(move || stdin.write_all(input.as_bytes()));
         child.wait_with_output().expect("its output")
     });
-    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("UTF-8")
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (output.status, text(output.stdout), text(output.stderr))
 }

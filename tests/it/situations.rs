@@ -95,6 +95,7 @@ impl Played<'_> {
             message_bytes_max: 2 << 20,
             properties: Vec::new(),
             create: Vec::new(),
+            topics: Vec::new(),
         };
         let make = || KafkaBroker::new(options, Arc::new(Metrics::new()), Arc::new(Stop::default())).unwrap();
         self.processes.entry(name.to_owned()).or_insert_with(make)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::format::{u32_at, u64_at};
 use super::storage::{File, Storage};
 
-const NAME: &str = "mark";
+pub const NAME: &str = "mark";
 const SLOT_BYTES: usize = 128;
 /// Apart, so that no two slots share a block of the disk.
 const SLOT_STRIDE: u64 = 4096;
@@ -45,8 +45,7 @@ impl Mark {
         };
         // What a killed process wrote is seen here, but may not be on the disk yet.
         file.sync_data()?;
-        let slots = [read_slot(&*file, 0)?, read_slot(&*file, SLOT_STRIDE)?];
-        let latest = slots.into_iter().flatten().max_by_key(|slot| slot.turn);
+        let latest = latest(&*file)?;
         let synced_turn = latest.as_ref().map_or(0, |slot| slot.turn);
         Ok(Mark { file, latest, synced_turn })
     }
@@ -101,6 +100,12 @@ impl Slot {
         let cluster_id = String::from_utf8_lossy(cluster_id).into_owned();
         Some(Slot { next: u64_at(bytes, 16), synced: u64_at(bytes, 24), cluster_id, turn })
     }
+}
+
+/// The newest whole slot. Beside a writer it may be the one before: a slot that is being written is not whole.
+pub fn latest(file: &dyn File) -> io::Result<Option<Slot>> {
+    let slots = [read_slot(file, 0)?, read_slot(file, SLOT_STRIDE)?];
+    Ok(slots.into_iter().flatten().max_by_key(|slot| slot.turn))
 }
 
 fn read_slot(file: &dyn File, offset: u64) -> io::Result<Option<Slot>> {

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use super::segments::locked;
-use super::storage::{File, Lock, Storage};
+use super::storage::{File, Lock, Shelf, Storage};
 use crate::planted::{self, Bug};
 
 /// Less than any disk's: more tears.
@@ -273,6 +273,21 @@ impl Change {
     }
 }
 
+impl Shelf for ModelDisk {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        let id = self.verb(|world| world.find(name))?;
+        Ok(Arc::new(ModelFile { world: self.world.clone(), id }))
+    }
+
+    fn list(&self, name: &str) -> io::Result<Vec<String>> {
+        let inside = |path: &String| match name {
+            "" => (!path.contains('/')).then(|| path.clone()),
+            _ => path.strip_prefix(name).map(|rest| rest.trim_start_matches('/').to_owned()),
+        };
+        self.verb(|world| Ok(world.names.keys().filter_map(inside).collect()))
+    }
+}
+
 impl Storage for ModelDisk {
     fn lock(&self, _name: &str) -> io::Result<Lock> {
         Ok(Lock::Taken(Box::new(())))
@@ -293,11 +308,6 @@ impl Storage for ModelDisk {
         Ok(Arc::new(ModelFile { world: self.world.clone(), id }))
     }
 
-    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        let id = self.verb(|world| world.find(name))?;
-        Ok(Arc::new(ModelFile { world: self.world.clone(), id }))
-    }
-
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.verb(|world| {
             world.find(from)?;
@@ -312,14 +322,6 @@ impl Storage for ModelDisk {
             world.change_name(NameChange::Unlink(name.to_owned()));
             Ok(())
         })
-    }
-
-    fn list(&self, name: &str) -> io::Result<Vec<String>> {
-        let inside = |path: &String| match name {
-            "" => (!path.contains('/')).then(|| path.clone()),
-            _ => path.strip_prefix(name).map(|rest| rest.trim_start_matches('/').to_owned()),
-        };
-        self.verb(|world| Ok(world.names.keys().filter_map(inside).collect()))
     }
 
     fn sync_dir(&self, name: &str) -> io::Result<()> {

@@ -2,7 +2,7 @@
 
 use super::storage::Storage;
 
-const FOLDER: &str = "quarantine";
+pub const FOLDER: &str = "quarantine";
 const FILES_MAX: usize = 256;
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
 

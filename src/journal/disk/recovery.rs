@@ -16,13 +16,13 @@ use super::mark::Mark;
 use super::queue::Queue;
 use super::segments::{Clock, Log, Segment, Spare, Stage, State};
 use super::source::{DISOWNED, DiskSource};
-use super::storage::{File, Lock, Storage, read_all, write_whole};
+use super::storage::{File, Lock, Shelf, Storage, read_all, write_whole};
 use super::writer::Writer;
 use super::{OpenError, Options, keeper, quarantine};
 use crate::metrics::Metrics;
 
-const LOCK: &str = "lock";
-const ID: &str = "id";
+pub const LOCK: &str = "lock";
+pub const ID: &str = "id";
 const SMALL_FILE_BYTES_MAX: u64 = 4096;
 const PIECE_BYTES: u64 = 1 << 20;
 
@@ -122,13 +122,7 @@ impl Disk<'_> {
     }
 
     fn text(&self, name: &str) -> Result<Option<String>, OpenError> {
-        match self.storage.open(name) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            opened => {
-                let content = opened.and_then(|file| read_all(&*file, SMALL_FILE_BYTES_MAX)).map_err(self.io(name))?;
-                Ok(Some(String::from_utf8_lossy(&content).into_owned()))
-            }
-        }
+        text(self.storage, name).map_err(self.io(name))
     }
 
     fn refuse_disowned(&self) -> Result<(), OpenError> {
@@ -152,10 +146,7 @@ impl Disk<'_> {
     }
 
     fn bases(&self) -> Result<Vec<u64>, OpenError> {
-        let names = self.storage.list("").map_err(self.io(""))?;
-        let mut bases: Vec<u64> = names.iter().filter_map(|name| segment_base(name)).collect();
-        bases.sort_unstable();
-        Ok(bases)
+        bases(self.storage).map_err(self.io(""))
     }
 
     /// Reads the headers of all segments and the whole of the newest one: only that one can have a torn tail.
@@ -185,7 +176,7 @@ impl Disk<'_> {
     /// With a damaged header its records are still read, each by its own checksum.
     fn segment(&self, base: u64, id: Uuid, before: Totals) -> Result<(Segment, Option<i64>), OpenError> {
         let name = segment_name(base);
-        let (file_bytes, header) = self.header(&name).map_err(self.io(&name))?;
+        let (file_bytes, header) = header(self.storage, &name).map_err(self.io(&name))?;
         let mut segment = Segment { base, last: u64::MAX, newest_ms: i64::MAX, end: file_bytes, file_bytes, before, stage: Stage::Sealed };
         match header {
             Ok(header) if header.journal != id => Err(self.damaged(&name, format!("belongs to journal {}, not {id}", header.journal))),
@@ -201,13 +192,6 @@ impl Disk<'_> {
                 Ok((segment, None))
             }
         }
-    }
-
-    fn header(&self, name: &str) -> io::Result<(u64, Result<SegmentHeader, HeaderError>)> {
-        let file = self.storage.open(name)?;
-        let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
-        file.read_at(&mut bytes, 0)?;
-        Ok((file.len()?, SegmentHeader::decode(&bytes)))
     }
 
     /// Finds the end of the newest segment, cuts it there, and makes durable what it will let others read.
@@ -246,6 +230,32 @@ impl Disk<'_> {
             lost.for_each(|_| self.metrics.journal_record_damaged());
         }
         Ok(())
+    }
+}
+
+/// The names of the segments, as numbers, in order.
+pub fn bases(shelf: &dyn Shelf) -> io::Result<Vec<u64>> {
+    let mut bases: Vec<u64> = shelf.list("")?.iter().filter_map(|name| segment_base(name)).collect();
+    bases.sort_unstable();
+    Ok(bases)
+}
+
+/// A segment's length and header.
+pub fn header(shelf: &dyn Shelf, name: &str) -> io::Result<(u64, Result<SegmentHeader, HeaderError>)> {
+    let file = shelf.open(name)?;
+    let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
+    file.read_at(&mut bytes, 0)?;
+    Ok((file.len()?, SegmentHeader::decode(&bytes)))
+}
+
+/// A small file, if it is there.
+pub fn text(shelf: &dyn Shelf, name: &str) -> io::Result<Option<String>> {
+    match shelf.open(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => {
+            let content = opened.and_then(|file| read_all(&*file, SMALL_FILE_BYTES_MAX))?;
+            Ok(Some(String::from_utf8_lossy(&content).into_owned()))
+        }
     }
 }
 

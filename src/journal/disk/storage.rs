@@ -10,17 +10,21 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A folder. Names are relative to it; the empty name is the folder itself.
-pub trait Storage: Send + Sync {
+/// A folder that is looked at. Names are relative to it; the empty name is the folder itself.
+pub trait Shelf: Send + Sync {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>>;
+    fn list(&self, name: &str) -> io::Result<Vec<String>>;
+}
+
+/// A folder that is used.
+pub trait Storage: Shelf {
     /// Takes the folder for this process until the answer is dropped.
     fn lock(&self, name: &str) -> io::Result<Lock>;
     fn make_dir(&self, name: &str) -> io::Result<()>;
     /// A new file; one of that name must not exist.
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>>;
-    fn open(&self, name: &str) -> io::Result<Arc<dyn File>>;
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     fn remove(&self, name: &str) -> io::Result<()>;
-    fn list(&self, name: &str) -> io::Result<Vec<String>>;
     /// Makes names made, changed or removed before durable.
     fn sync_dir(&self, name: &str) -> io::Result<()>;
     /// What the file system has left for us.
@@ -91,6 +95,41 @@ impl LocalFolder {
     }
 }
 
+impl Shelf for LocalFolder {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(OpenOptions::new().read(true).write(true).open(self.path(name))?))
+    }
+
+    fn list(&self, name: &str) -> io::Result<Vec<String>> {
+        names_in(&self.path(name))
+    }
+}
+
+/// A folder of a local file system that somebody else may be using: nothing is made, changed or locked.
+pub struct ReadOnlyFolder {
+    path: PathBuf,
+}
+
+impl ReadOnlyFolder {
+    pub fn at(path: &Path) -> ReadOnlyFolder {
+        ReadOnlyFolder { path: path.to_owned() }
+    }
+}
+
+impl Shelf for ReadOnlyFolder {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(std::fs::File::open(self.path.join(name))?))
+    }
+
+    fn list(&self, name: &str) -> io::Result<Vec<String>> {
+        names_in(&self.path.join(name))
+    }
+}
+
+fn names_in(path: &Path) -> io::Result<Vec<String>> {
+    std::fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+}
+
 impl Storage for LocalFolder {
     fn lock(&self, name: &str) -> io::Result<Lock> {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(self.path(name))?;
@@ -116,10 +155,6 @@ impl Storage for LocalFolder {
         Ok(Arc::new(OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(self.path(name))?))
     }
 
-    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(OpenOptions::new().read(true).write(true).open(self.path(name))?))
-    }
-
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         std::fs::rename(self.path(from), self.path(to))
     }
@@ -128,26 +163,27 @@ impl Storage for LocalFolder {
         std::fs::remove_file(self.path(name))
     }
 
-    fn list(&self, name: &str) -> io::Result<Vec<String>> {
-        std::fs::read_dir(self.path(name))?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
-    }
-
     fn sync_dir(&self, name: &str) -> io::Result<()> {
         std::fs::File::open(self.path(name))?.sync_all()
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        let path = std::ffi::CString::new(self.path.as_os_str().as_encoded_bytes())?;
-        let mut stat = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-        // SAFETY: the path ends in a zero byte and outlives the call, which fills `stat` when it answers 0.
-        let stat = unsafe {
-            if libc::statvfs(path.as_ptr(), stat.as_mut_ptr()) != 0 {
-                return Err(io::Error::last_os_error());
-            }
-            stat.assume_init()
-        };
-        Ok(stat.f_bavail as u64 * stat.f_frsize as u64)
+        free_bytes(&self.path)
     }
+}
+
+/// What the file system of this path has left for us.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes())?;
+    let mut stat = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the path ends in a zero byte and outlives the call, which fills `stat` when it answers 0.
+    let stat = unsafe {
+        if libc::statvfs(path.as_ptr(), stat.as_mut_ptr()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        stat.assume_init()
+    };
+    Ok(stat.f_bavail as u64 * stat.f_frsize as u64)
 }
 
 impl File for std::fs::File {

@@ -19,10 +19,10 @@ use crate::journal::{Assignment, Checkpoint, Past, Position, ReadLimit, Source, 
 const ALL: ReadLimit = ReadLimit { records_max: 1_000_000, bytes_max: 1 << 30 };
 const CLUSTER: &str = "cluster-of-the-test";
 
-struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Folder {
-    fn new() -> Folder {
+    pub(super) fn new() -> Folder {
         Folder(std::env::temp_dir().join(format!("waitbridge-journal-{}", Uuid::new_v4())))
     }
 
@@ -32,7 +32,7 @@ impl Folder {
         Options { dir: self.0.clone(), window_ms, segment_bytes, size_max, free_min: 0, checkpoint_topic }
     }
 
-    fn open(&self) -> Start {
+    pub(super) fn open(&self) -> Start {
         let metrics = Arc::new(Metrics::new());
         let Opened { journal, source, id, boot } = open(self.options(), metrics.clone()).unwrap();
         Start { journal, source, id, boot, metrics }
@@ -43,7 +43,7 @@ impl Folder {
     }
 
     /// As it is now, at another place.
-    fn copy(&self) -> Folder {
+    pub(super) fn copy(&self) -> Folder {
         let copy = Folder::new();
         fs::create_dir(&copy.0).unwrap();
         for entry in fs::read_dir(&self.0).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
@@ -52,7 +52,7 @@ impl Folder {
         copy
     }
 
-    fn segments(&self) -> Vec<PathBuf> {
+    pub(super) fn segments(&self) -> Vec<PathBuf> {
         let paths = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path());
         let mut segments: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|end| end == "log")).collect();
         segments.sort();
@@ -60,7 +60,7 @@ impl Folder {
     }
 
     /// Changes the bytes of the last segment.
-    fn spoil(&self, change: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn spoil(&self, change: impl FnOnce(&mut Vec<u8>)) {
         let path = self.segments().pop().unwrap();
         let mut bytes = fs::read(&path).unwrap();
         change(&mut bytes);
@@ -75,20 +75,20 @@ impl Drop for Folder {
 }
 
 /// One start of a process.
-struct Start {
-    journal: Arc<DiskJournal>,
+pub(super) struct Start {
+    pub(super) journal: Arc<DiskJournal>,
     source: DiskSource,
-    id: Uuid,
+    pub(super) id: Uuid,
     boot: Uuid,
     metrics: Arc<Metrics>,
 }
 
 impl Start {
-    fn append(&self, record: &str) -> u64 {
+    pub(super) fn append(&self, record: &str) -> u64 {
         self.journal.append("key", record.into()).blocking_recv().unwrap().unwrap().offset
     }
 
-    fn read(&mut self) -> Vec<Stored> {
+    pub(super) fn read(&mut self) -> Vec<Stored> {
         let mut out = Vec::new();
         self.source.read(ALL, Duration::ZERO, &mut out).unwrap();
         out
@@ -98,13 +98,13 @@ impl Start {
         self.read().into_iter().map(|stored| String::from_utf8(stored.bytes).unwrap()).collect()
     }
 
-    fn resume(&mut self, checkpoint: Option<(u64, &str)>) -> u64 {
+    pub(super) fn resume(&mut self, checkpoint: Option<(u64, &str)>) -> u64 {
         let topic = || "checkpoints".to_owned();
         let checkpoint = checkpoint.map(|(next, owner)| Checkpoint { topic: topic(), partition: 0, next, metadata: owner.to_owned() });
         self.source.resume(0, checkpoint.as_ref()).unwrap().offset
     }
 
-    fn advance(&mut self, next: u64) {
+    pub(super) fn advance(&mut self, next: u64) {
         self.source.advance(Position { partition: 0, offset: next }, CLUSTER);
     }
 

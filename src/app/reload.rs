@@ -1,0 +1,91 @@
+//! New endpoints and secrets while the process runs: on SIGHUP, and when what was read has changed on the disk.
+//!
+//! On a thread of its own, which nobody waits for: a file system may hang. Requests in flight finish with the endpoint
+//! that they began with.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+use anyhow::Result;
+use tracing::{error, info, warn};
+
+use crate::metrics::Metrics;
+use crate::providers::endpoints::{Endpoint, Endpoints};
+use crate::settings::Invalid;
+use crate::settings::watch::{Changes, Look, Watch};
+
+const POLL: Duration = Duration::from_secs(10);
+/// What is still written to after this time is left for the next look.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// Asks for a reload at once. The reloading ends when the last bell is gone.
+#[derive(Clone)]
+pub struct Bell(SyncSender<()>);
+
+impl Bell {
+    pub fn ring(&self) {
+        // One that waits already will see everything.
+        let _ = self.0.try_send(());
+    }
+}
+
+pub struct Reload {
+    watch: Watch,
+    endpoints: Arc<Endpoints>,
+    metrics: Arc<Metrics>,
+}
+
+/// `watch` is `None` for settings that came from no file: then a reload only says so.
+pub fn start(watch: Option<Watch>, endpoints: Arc<Endpoints>, metrics: Arc<Metrics>) -> Result<Bell> {
+    let (bell, rung) = sync_channel(1);
+    metrics.config_loaded();
+    let work = move || match watch {
+        Some(watch) => Reload { watch, endpoints, metrics }.run(&rung),
+        None => rung.iter().for_each(|()| warn!("these settings come from no file: there is nothing to reload")),
+    };
+    std::thread::Builder::new().name("reload".to_owned()).spawn(work)?;
+    Ok(Bell(bell))
+}
+
+impl Reload {
+    fn run(mut self, rung: &Receiver<()>) {
+        loop {
+            match rung.recv_timeout(POLL) {
+                Ok(()) => self.reload(),
+                Err(RecvTimeoutError::Timeout) if self.watch.look(|| std::thread::sleep(SETTLE)) == Look::Changed => self.reload(),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            // Again after each look: a request in flight may have brought back a series of an endpoint that is gone.
+            self.metrics.keep_endpoints(&self.endpoints.all().keys().map(String::as_str).collect());
+        }
+    }
+
+    fn reload(&mut self) {
+        match self.watch.read_again() {
+            Ok((endpoints, changes)) => self.take(endpoints, &changes),
+            Err(invalid) => self.refuse(&invalid),
+        }
+    }
+
+    fn take(&self, endpoints: Vec<Endpoint>, changes: &Changes) {
+        endpoints.iter().for_each(|endpoint| self.metrics.endpoint_known(&endpoint.name, endpoint.vendor));
+        self.endpoints.replace(endpoints);
+        self.metrics.config_loaded();
+        let list = |names: &[String]| names.join(", ");
+        let (added, removed, changed) = (list(&changes.added), list(&changes.removed), list(&changes.changed));
+        info!(added, removed, changed, "the settings are read again: these endpoints are new, gone or changed");
+        if !changes.waiting.is_empty() {
+            warn!(keys = list(&changes.waiting), "these keys of the settings have changed and wait for a restart");
+        }
+    }
+
+    fn refuse(&self, invalid: &Invalid) {
+        self.metrics.config_refused();
+        for mistake in &invalid.0 {
+            error!(file = mistake.origin, key = mistake.key, wanted = mistake.wanted, "a mistake in the settings");
+        }
+        error!(file = %self.watch.file().display(), mistakes = invalid.0.len(), "the settings cannot be used; the old ones stay in force");
+    }
+}

@@ -1,0 +1,168 @@
+//! `waitbridge doctor`: everything that waitbridge needs, looked at one by one: what is right, what is not, what to do.
+//!
+//! It changes nothing and fences nobody. Every look has its time, so that it ends within half a minute also where nothing
+//! answers.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::ConfigFile;
+use super::health::{Said, ask};
+use super::show::{self, Color, paint};
+use crate::journal::disk::inspect::{Holder, inspect};
+use crate::settings::{self, Settings};
+
+mod cluster;
+mod disk;
+mod endpoints;
+
+/// Looks at settings, disk, Kafka, topics, endpoints and the running service; says what is wrong and what to do; exit 3 if
+/// there is a problem
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  waitbridge doctor --config /etc/waitbridge/waitbridge.toml\n\n\
+    Run it as the service's user, on its machine. Whether Kafka gives transactions is tried under the transactional id \
+    PREFIX-doctor: nobody is fenced.")]
+pub struct Doctor {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// One JSON object, for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Fine,
+    Warning,
+    Problem,
+}
+
+/// One look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Check {
+    area: &'static str,
+    level: Level,
+    said: String,
+    /// What to do; empty where nothing is to be done.
+    advice: String,
+}
+
+/// Takes down what is seen of one area.
+struct Notes {
+    area: &'static str,
+    checks: Vec<Check>,
+}
+
+impl Notes {
+    fn of(area: &'static str) -> Notes {
+        Notes { area, checks: Vec::new() }
+    }
+
+    fn fine(&mut self, said: impl Into<String>) {
+        self.add(Level::Fine, said.into(), String::new());
+    }
+
+    fn warning(&mut self, said: impl Into<String>, advice: impl Into<String>) {
+        self.add(Level::Warning, said.into(), advice.into());
+    }
+
+    fn problem(&mut self, said: impl Into<String>, advice: impl Into<String>) {
+        self.add(Level::Problem, said.into(), advice.into());
+    }
+
+    fn add(&mut self, level: Level, said: String, advice: String) {
+        self.checks.push(Check { area: self.area, level, said, advice });
+    }
+}
+
+impl Doctor {
+    pub fn run(self) -> Result<ExitCode> {
+        let settings = settings::load(self.file.config.as_deref())?;
+        let mut report = Report { shown: !self.json, checks: Vec::new() };
+        let mut notes = Notes::of("settings");
+        notes.fine(format!("valid; {}", show::count(settings.endpoints.len(), "endpoint")));
+        report.take(notes)?;
+        // None: never started, or not readable by this user; `disk` says which.
+        let journal = inspect(&settings.journal.dir).ok();
+        let stat = journal.as_ref().and_then(|journal| journal.stat().ok());
+        report.take(disk::look(&settings, journal.as_ref(), stat.as_ref()))?;
+        report.take(cluster::look(&settings, journal.as_ref()))?;
+        report.take(endpoints::look(&settings))?;
+        report.take(service(&settings, stat.map_or(Holder::Unknown, |stat| stat.holder)))?;
+        report.end()
+    }
+}
+
+fn service(settings: &Settings, holder: Holder) -> Notes {
+    let mut notes = Notes::of("service");
+    let address = settings.server.admin_listen;
+    match (ask(address, "/readyz"), holder) {
+        (Ok((_, Said::Yes)), _) => notes.fine(format!("ready, says its admin listener at {address}")),
+        (Ok((body, Said::No)), _) => notes.problem(format!("not ready: {body}"), "see `waitbridge status`"),
+        (Err(_), Holder::Process(pid)) => notes.warning(
+            format!("process {pid} uses the journal, but nobody answers at {address}"),
+            "it is starting, or it runs with another server.admin_listen",
+        ),
+        (Err(_), _) => notes.warning(format!("nobody answers at {address}"), "start it with `waitbridge serve`"),
+    }
+    notes
+}
+
+/// For people each area is shown as soon as it was looked at: some looks take seconds.
+struct Report {
+    shown: bool,
+    checks: Vec<Check>,
+}
+
+impl Report {
+    fn take(&mut self, notes: Notes) -> Result<()> {
+        if self.shown {
+            show::page(&page(&notes))?;
+        }
+        self.checks.extend(notes.checks);
+        Ok(())
+    }
+
+    fn count(&self, level: Level) -> usize {
+        self.checks.iter().filter(|check| check.level == level).count()
+    }
+
+    fn end(self) -> Result<ExitCode> {
+        let (problems, warnings) = (self.count(Level::Problem), self.count(Level::Warning));
+        if self.shown {
+            let color = if problems > 0 { Color::Red } else { Color::Green };
+            show::page(&paint(color, &format!("{}, {}", show::count(problems, "problem"), show::count(warnings, "warning"))))?;
+        } else {
+            let checks: Vec<_> = self.checks.iter().map(object).collect();
+            show::json(&json!({"problems": problems, "warnings": warnings, "checks": checks}))?;
+        }
+        Ok(show::exit_for(problems))
+    }
+}
+
+fn object(check: &Check) -> serde_json::Value {
+    let level = match check.level {
+        Level::Fine => "ok",
+        Level::Warning => "warning",
+        Level::Problem => "problem",
+    };
+    json!({"area": check.area, "level": level, "said": check.said, "advice": check.advice})
+}
+
+fn page(notes: &Notes) -> String {
+    let mut page = format!("{}\n", notes.area);
+    for check in &notes.checks {
+        let level = match check.level {
+            Level::Fine => paint(Color::Green, "ok     "),
+            Level::Warning => paint(Color::Yellow, "warning"),
+            Level::Problem => paint(Color::Red, "problem"),
+        };
+        page += &format!("  {level}  {}\n", check.said);
+        if !check.advice.is_empty() {
+            page += &format!("           {}\n", check.advice);
+        }
+    }
+    page
+}

@@ -1,0 +1,199 @@
+//! A look at the cluster, for those who operate it: who is there, what the topics are like, whether the coordinators answer.
+//!
+//! Every call has its time. Where Kafka does not answer, what librdkafka says of its tries is told: it names hosts, and never
+//! a secret. Nothing is changed, and nobody is fenced.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, OwnedResourceSpecifier, ResourceSpecifier};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataTopic;
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
+
+use super::client::client_config;
+use super::compare::{Found, Standing};
+use super::fault::fault_of;
+use super::producer::{committed, consumer_config, producer_config};
+use super::topics::{Spec, block_on};
+use super::{Cause, Checkpoint, Fault, Options};
+
+/// What librdkafka says, at most.
+const HEARD_MAX: usize = 8;
+const LISTEN: Duration = Duration::from_millis(50);
+
+pub struct Cluster {
+    options: Options,
+    consumer: BaseConsumer<Ears>,
+    ears: Ears,
+    within: Duration,
+}
+
+pub struct Overview {
+    pub cluster_id: Option<String>,
+    pub brokers: Vec<Member>,
+}
+
+/// A broker as the cluster calls it: where clients are sent after the first contact.
+pub struct Member {
+    pub id: i32,
+    pub address: String,
+}
+
+impl Cluster {
+    /// Asks nobody yet. `within`: the time of each call.
+    pub fn new(options: Options, within: Duration) -> Result<Cluster, Fault> {
+        let ears = Ears::default();
+        let consumer = consumer_config(&options).create_with_context(ears.clone()).map_err(|error| fault_of(&error))?;
+        Ok(Cluster { options, consumer, ears, within })
+    }
+
+    pub fn overview(&self) -> Result<Overview, Fault> {
+        let started = Instant::now();
+        let metadata = self.consumer.fetch_metadata(Some(&self.options.topics[0].name), self.within);
+        let metadata = metadata.map_err(|error| self.unanswered(&error, started))?;
+        let member = |broker: &rdkafka::metadata::MetadataBroker| Member {
+            id: broker.id(),
+            address: if broker.host().contains(':') {
+                format!("[{}]:{}", broker.host(), broker.port())
+            } else {
+                format!("{}:{}", broker.host(), broker.port())
+            },
+        };
+        let mut brokers: Vec<Member> = metadata.brokers().iter().map(member).collect();
+        brokers.sort_by_key(|broker| broker.id);
+        Ok(Overview { cluster_id: self.consumer.client().fetch_cluster_id(self.within), brokers })
+    }
+
+    /// The topics of the settings as they are.
+    pub fn topics(&self) -> Result<Vec<(Spec, Standing)>, Fault> {
+        let started = Instant::now();
+        let mut all = Vec::new();
+        for spec in &self.options.topics {
+            let metadata = self.consumer.fetch_metadata(Some(&spec.name), self.within);
+            let metadata = metadata.map_err(|error| self.unanswered(&error, started))?;
+            let found = metadata.topics().iter().find(|topic| topic.name() == spec.name);
+            all.push((spec.clone(), found.map_or(Standing::Missing, standing)));
+        }
+        self.add_configs(&mut all);
+        Ok(all)
+    }
+
+    /// The checkpoint: to read it, the coordinator of our group must answer.
+    pub fn checkpoint(&self, topic: &str) -> Result<Option<Checkpoint>, Fault> {
+        committed(&self.consumer, topic, 0, self.within)
+    }
+
+    /// Whether the cluster gives transactions to this client, tried under an id of its own: to try ours would fence the
+    /// service that runs.
+    pub fn try_transactions(&self) -> Result<String, Fault> {
+        let transactional_id = format!("{}-doctor", self.options.prefix);
+        let options = Options { transactional_id: transactional_id.clone(), ..self.options.clone() };
+        let started = Instant::now();
+        let producer: BaseProducer<Ears> =
+            producer_config(&options).create_with_context(self.ears.clone()).map_err(|error| fault_of(&error))?;
+        let tried = producer.init_transactions(self.within);
+        producer.poll(LISTEN);
+        tried.map(|()| transactional_id).map_err(|error| self.ears.unanswered(&options, &error, started.elapsed()))
+    }
+
+    /// What librdkafka says of its tries waits until it is taken.
+    fn unanswered(&self, error: &KafkaError, started: Instant) -> Fault {
+        let tried = started.elapsed();
+        for _ in (0..HEARD_MAX).take_while(|_| self.consumer.poll(LISTEN).is_some()) {}
+        self.ears.unanswered(&self.options, error, tried)
+    }
+
+    /// Adds nothing where we may not look, or where the broker does not know the question.
+    fn add_configs(&self, topics: &mut [(Spec, Standing)]) {
+        let Ok(admin) = client_config(&self.options).create_with_context::<_, AdminClient<Ears>>(self.ears.clone()) else { return };
+        let names: Vec<String> = there(topics).map(|(spec, _)| spec.name.clone()).collect();
+        let asked: Vec<ResourceSpecifier> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+        let answer = block_on(admin.describe_configs(&asked, &AdminOptions::new().request_timeout(Some(self.within))));
+        for resource in answer.into_iter().flatten().flatten() {
+            let OwnedResourceSpecifier::Topic(name) = &resource.specifier else { continue };
+            let topic = there(topics).find(|(spec, _)| spec.name == *name);
+            if let Some((_, found)) = topic {
+                found.config = Some(config_of(resource));
+            }
+        }
+    }
+}
+
+fn there(topics: &mut [(Spec, Standing)]) -> impl Iterator<Item = (&Spec, &mut Found)> {
+    topics.iter_mut().filter_map(|(spec, standing)| match standing {
+        Standing::There(found) => Some((&*spec, found)),
+        Standing::Missing | Standing::Hidden => None,
+    })
+}
+
+fn config_of(resource: ConfigResource) -> BTreeMap<String, String> {
+    resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect()
+}
+
+fn standing(topic: &MetadataTopic) -> Standing {
+    match topic.error().map(RDKafkaErrorCode::from) {
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => return Standing::Hidden,
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => return Standing::Missing,
+        // No leader, and the like: it is there all the same.
+        _ => {}
+    }
+    let partitions = topic.partitions();
+    if partitions.is_empty() {
+        return Standing::Missing;
+    }
+    Standing::There(Found {
+        partitions: partitions.len() as i32,
+        replication: partitions.iter().map(|partition| partition.replicas().len()).min().unwrap_or(0) as i32,
+        leaderless: partitions.iter().filter(|partition| partition.leader() < 0).count() as i32,
+        config: None,
+    })
+}
+
+/// Keeps what librdkafka says of its tries.
+#[derive(Clone, Default)]
+struct Ears(Arc<Mutex<Vec<String>>>);
+
+impl Ears {
+    fn unanswered(&self, options: &Options, error: &KafkaError, tried: Duration) -> Fault {
+        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fault = fault_of(error);
+        let said = if heard.is_empty() { fault.detail.clone() } else { heard.join("; ") };
+        let detail = format!("asked {} for {:.1} s: {said}", options.brokers.join(", "), tried.as_secs_f64());
+        let cause = heard.iter().find_map(|line| cause_of(line)).unwrap_or(fault.cause);
+        Fault { cause, detail, ..fault }
+    }
+}
+
+/// librdkafka tells why a connection fails in words only.
+fn cause_of(line: &str) -> Option<Cause> {
+    if line.contains("SASL") || line.contains("SSL") || line.contains("uthentication") {
+        return Some(Cause::Credentials);
+    }
+    line.contains("Connect to").then_some(Cause::Unreachable)
+}
+
+impl ClientContext for Ears {
+    fn log(&self, _level: RDKafkaLogLevel, _facility: &str, _message: &str) {}
+
+    fn error(&self, _error: KafkaError, reason: &str) {
+        // Behind it stands how often, and in which state.
+        let line = reason.split_once(" (after ").map_or(reason, |(line, _)| line);
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.len() < HEARD_MAX && !line.ends_with("brokers are down") && !heard.iter().any(|known| known == line) {
+            heard.push(line.to_owned());
+        }
+    }
+}
+
+impl ConsumerContext for Ears {}
+
+impl ProducerContext for Ears {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _result: &rdkafka::message::DeliveryResult<'_>, _opaque: ()) {}
+}
