@@ -27,3 +27,8 @@ pub mod metrics;
 pub mod shutdown;
 pub mod table;
 pub mod telemetry;
+
+#[cfg(test)]
+mod planted;
+#[cfg(test)]
+mod simulation;

@@ -293,6 +293,10 @@ impl<S: Source, B: Broker> Relay<S, B> {
             next.insert(*partition, Position { partition: *partition, offset: offset + 1 });
         }
         let positions: Vec<Position> = next.into_values().collect();
+        #[cfg(test)]
+        if crate::planted::is(crate::planted::Bug::MemoryMergedBeforeTheCommit) {
+            self.memory.merge(std::mem::take(&mut staged), &self.next.values().copied().collect::<Vec<_>>());
+        }
         match self.transact(&prepared.records, &positions) {
             Ok(()) => {
                 self.memory.merge(staged, &positions);

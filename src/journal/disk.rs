@@ -66,6 +66,17 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
+/// A journal that is driven step by step on a model disk, for the simulation of the whole lower half.
+#[cfg(test)]
+pub mod driven {
+    pub use super::format::segment_name;
+    pub use super::keeper::turn as keep_house;
+    pub use super::model::{Dice, Killed, ModelDisk, Snapshot};
+    pub use super::recovery::{Parts, recover};
+    pub use super::segments::{Clock, Log};
+    pub use super::writer::Writer;
+}
+
 pub use format::{FORMAT_VERSION, RECORD_BYTES_MAX, Totals};
 pub use source::DiskSource;
 

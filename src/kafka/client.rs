@@ -4,12 +4,15 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 
 use super::Options;
 
+const SOCKET_TIMEOUT_MAX_MS: u64 = 10_000;
+
 pub(super) fn client_config(options: &Options) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", options.brokers.join(","))
         .set("client.id", &options.prefix)
-        .set("socket.timeout.ms", "10000")
+        // The library wants no request to outlast a transaction.
+        .set("socket.timeout.ms", SOCKET_TIMEOUT_MAX_MS.min(options.transaction_timeout_ms).to_string())
         .set("socket.keepalive.enable", "true")
         .set("reconnect.backoff.max.ms", "2000")
         .set("topic.metadata.refresh.interval.ms", "60000")

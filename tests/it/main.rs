@@ -27,6 +27,7 @@ mod reference;
 mod reload;
 mod samples;
 mod signatures;
+mod situations;
 mod statuses;
 mod tidy;
 mod troubles;

@@ -5,12 +5,12 @@ use crate::source::{Function, Source, Word, all};
 
 /// The floors, lowest first. A room knows only the rooms of the floors below it.
 const FLOORS: &[&[&str]] = &[
-    &["timestamp", "delivery", "event", "metrics", "shutdown", "telemetry", "table"],
+    &["timestamp", "delivery", "event", "metrics", "shutdown", "telemetry", "table", "planted"],
     &["providers", "journal", "kafka", "routing", "envelope"],
     &["relay", "ingress"],
     &["server"],
     &["settings"],
-    &["app"],
+    &["app", "simulation"],
     &["cli"],
     &["main"],
 ];
@@ -31,7 +31,7 @@ const PLACES: &[(&str, &[&str])] = &[
     ("unsafe", &["src/journal/disk/storage.rs"]),
     // The commands write what they make for a person, and read what a person names.
     ("fs", &["src/settings", "src/journal/disk", "src/cli", "tests/"]),
-    ("env", &["src/settings", "src/cli", "tests/"]),
+    ("env", &["src/settings", "src/cli", "src/simulation", "tests/"]),
 ];
 
 const STATUSES: &[&str] = &["401", "403", "404", "405", "408", "413", "503"];

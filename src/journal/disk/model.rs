@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::segments::locked;
 use super::storage::{File, Lock, Shelf, Storage};
+use crate::planted::{self, Bug};
 
 /// Less than any disk's: more tears.
 const SECTOR_BYTES: usize = 64;
@@ -33,6 +34,9 @@ impl Dice {
     }
 }
 
+/// What a killed process unwinds with.
+pub struct Killed;
+
 pub struct ModelDisk {
     world: Arc<Mutex<World>>,
 }
@@ -51,10 +55,18 @@ struct World {
     durable_names: BTreeMap<String, usize>,
     /// What happened to names since the last sync, in order: only a beginning of it survives.
     renamed: Vec<NameChange>,
-    full: bool,
+    full: Option<Full>,
     /// Verbs until this happens; None: never.
     until_dead: Option<u64>,
+    until_killed: Option<u64>,
     until_failed_sync: Option<u64>,
+}
+
+/// Whether who asks for free space learns that there is none.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Full {
+    Told,
+    Untold,
 }
 
 #[derive(Clone, Default)]
@@ -85,20 +97,54 @@ impl ModelDisk {
             names: BTreeMap::new(),
             durable_names: BTreeMap::new(),
             renamed: Vec::new(),
-            full: false,
+            full: None,
             until_dead: None,
+            until_killed: None,
             until_failed_sync: None,
         };
         ModelDisk { world: Arc::new(Mutex::new(world)) }
     }
 
     pub fn set_full(&self, full: bool) {
-        locked(&self.world).full = full;
+        locked(&self.world).full = full.then_some(Full::Told);
+    }
+
+    /// Nothing more can be written, though there is free space: as a quota does it.
+    pub fn use_up_quota(&self) {
+        locked(&self.world).full = Some(Full::Untold);
     }
 
     /// Power fails in the middle of what comes next.
     pub fn die_after(&self, verbs: u64) {
         locked(&self.world).until_dead = Some(verbs);
+    }
+
+    /// The process is killed in the middle of what comes next; what it wrote is still seen.
+    pub fn kill_after(&self, verbs: u64) {
+        locked(&self.world).until_killed = Some(verbs);
+    }
+
+    /// It died in the middle of something.
+    pub fn has_no_power(&self) -> bool {
+        locked(&self.world).until_dead == Some(0)
+    }
+
+    /// Its syncs do what they say, now and for a while.
+    pub fn is_well(&self) -> bool {
+        let world = locked(&self.world);
+        (world.until_dead, world.until_failed_sync) == (None, None)
+    }
+
+    /// The folder as another process would copy it: what is seen, synced or not.
+    pub fn copy(&self, seed: u64) -> ModelDisk {
+        let snapshot = {
+            let world = locked(&self.world);
+            let whole = |inode: &Inode| Inode { seen: inode.seen.clone(), durable: inode.seen.clone(), unsynced: Vec::new() };
+            Snapshot { inodes: world.inodes.iter().map(whole).collect(), names: world.names.clone() }
+        };
+        let copy = ModelDisk::new(seed);
+        copy.restore(&snapshot);
+        copy
     }
 
     pub fn fail_sync_after(&self, syncs: u64) {
@@ -107,7 +153,7 @@ impl ModelDisk {
 
     pub fn heal(&self) {
         let mut world = locked(&self.world);
-        (world.full, world.until_dead, world.until_failed_sync) = (false, None, None);
+        (world.full, world.until_dead, world.until_failed_sync, world.until_killed) = (None, None, None, None);
     }
 
     /// Power fails now, and comes back.
@@ -130,7 +176,7 @@ impl ModelDisk {
         let mut world = locked(&self.world);
         let Snapshot { inodes, names } = snapshot.clone();
         (world.inodes, world.names, world.durable_names) = (inodes, names.clone(), names);
-        (world.renamed, world.until_dead, world.until_failed_sync) = (Vec::new(), None, None);
+        (world.renamed, world.until_dead, world.until_failed_sync, world.until_killed) = (Vec::new(), None, None, None);
     }
 
     pub fn flip(&self, name: &str, bit: u64) {
@@ -156,6 +202,15 @@ fn run_verb<T>(world: &Mutex<World>, verb: impl FnOnce(&mut World) -> io::Result
     let mut world = locked(world);
     match &mut world.until_dead {
         Some(0) => return Err(io::Error::other("no power")),
+        Some(verbs) => *verbs -= 1,
+        None => {}
+    }
+    match &mut world.until_killed {
+        Some(0) => {
+            world.until_killed = None;
+            drop(world);
+            std::panic::resume_unwind(Box::new(Killed));
+        }
         Some(verbs) => *verbs -= 1,
         None => {}
     }
@@ -270,7 +325,7 @@ impl Storage for ModelDisk {
     }
 
     fn sync_dir(&self, name: &str) -> io::Result<()> {
-        if !name.is_empty() {
+        if !name.is_empty() || planted::is(Bug::DirectoryNotSynced) {
             return Ok(());
         }
         self.verb(|world| {
@@ -281,7 +336,7 @@ impl Storage for ModelDisk {
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        self.verb(|world| Ok(if world.full { 0 } else { 1 << 40 }))
+        self.verb(|world| Ok(if world.full == Some(Full::Told) { 0 } else { 1 << 40 }))
     }
 }
 
@@ -302,7 +357,7 @@ impl File for ModelFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         run_verb(&self.world, |world| {
-            let full = world.full;
+            let full = world.full.is_some();
             let inode = &mut world.inodes[self.id];
             if full && offset as usize + bytes.len() > inode.seen.len() {
                 return Err(io::ErrorKind::StorageFull.into());
@@ -316,6 +371,9 @@ impl File for ModelFile {
 
     fn sync_data(&self) -> io::Result<()> {
         run_verb(&self.world, |world| {
+            if planted::is(Bug::SyncSkipped) {
+                return Ok(());
+            }
             let failed = world.until_failed_sync == Some(0);
             world.until_failed_sync = world.until_failed_sync.map(|syncs| syncs.saturating_sub(1));
             let World { dice, inodes, .. } = world;
@@ -324,7 +382,7 @@ impl File for ModelFile {
                 // As Linux does it: what could not be written counts as clean, is still seen, and is never tried again.
                 inode.durable = inode.after_power_loss(dice).durable;
                 inode.unsynced.clear();
-                return Err(io::Error::from_raw_os_error(libc::EIO));
+                return if planted::is(Bug::FailedSyncIgnored) { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EIO)) };
             }
             for change in std::mem::take(&mut inode.unsynced) {
                 change.apply(&mut inode.durable, |_| true);

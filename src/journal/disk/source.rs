@@ -144,7 +144,11 @@ impl Source for DiskSource {
     fn disown(&mut self) {
         let delivered = self.log.state().delivered;
         let content = format!("boot={}\nfirst={}\ndelivered={delivered}\n", self.owner, self.log.first);
-        match write_whole(&*self.log.storage, DISOWNED, content.as_bytes()) {
+        let storage = &*self.log.storage;
+        // On a full disk there is still room for a name: that closes the folder as well.
+        let marked =
+            write_whole(storage, DISOWNED, content.as_bytes()).or_else(|_| storage.create(DISOWNED).and_then(|_| storage.sync_dir("")));
+        match marked {
             Ok(()) => tracing::error!("another process owns this journal's checkpoint; this folder is marked and will not be opened again"),
             Err(error) => tracing::error!(%error, "another process owns this journal's checkpoint, and the folder could not be marked"),
         }

@@ -150,6 +150,11 @@ impl Writer {
                 self.answer_group();
             }
             Err(error) => {
+                #[cfg(test)]
+                if crate::planted::is(crate::planted::Bug::ReadPastTheSyncedEnd) {
+                    let end = self.current.as_ref().map_or(0, |current| current.end) + self.buffer.len() as u64;
+                    self.publish(end, totals);
+                }
                 self.log.poison("writing or syncing records", &error);
                 for Answer { answer, .. } in self.group.drain(..) {
                     let _ = answer.send(Err(AppendError::Unavailable));
