@@ -122,10 +122,30 @@ impl Reader {
                 Ok(true)
             }
             Some(segment) if segment.stage == Stage::Open => Ok(false),
-            _ => match self.log.segment_after(cursor.base()) {
-                Some(segment) => self.go_to(segment),
-                None => Ok(false),
-            },
+            closed => {
+                let base = cursor.base();
+                closed.iter().for_each(|segment| self.miss(segment));
+                match self.log.segment_after(base) {
+                    Some(segment) => self.go_to(segment),
+                    None => Ok(false),
+                }
+            }
+        }
+    }
+
+    /// A closed segment that was cut short, or ends in zeros, looks as if it ended there: the next one knows better.
+    fn miss(&mut self, segment: &Segment) {
+        let read_until = self.cursor.as_ref().expect("it came to its end").expected();
+        let until = segment.base + segment.records.unwrap_or(0);
+        if until > read_until.max(self.counted) {
+            let (segment, records) = (segment_name(segment.base), until - read_until);
+            tracing::error!(segment, seq = read_until, records, "the end of a closed segment is gone, and what it held");
+            (read_until..until).for_each(|_| self.log.metrics.journal_record_damaged());
+            self.counted = until;
+        }
+        if until > read_until {
+            let received_ms = self.ahead.back().map_or(0, |ahead| ahead.received_ms);
+            self.pass(until, received_ms, Totals { records: until - read_until, bytes: 0 });
         }
     }
 

@@ -152,6 +152,7 @@ impl Disk<'_> {
     /// Reads the headers of all segments and the whole of the newest one: only that one can have a torn tail.
     fn hold(&self, id: Uuid, synced: u64) -> Result<Held, OpenError> {
         let mut held = Held { segments: VecDeque::new(), last: 0, newest_ms: 0, totals: Totals::default() };
+        let mut previous_tells = false;
         for base in self.bases()? {
             let (segment, created_ms) = self.segment(base, id, held.totals)?;
             for earlier in held.segments.iter_mut().rev().take_while(|earlier: &&mut Segment| earlier.newest_ms == i64::MAX) {
@@ -159,7 +160,10 @@ impl Disk<'_> {
             }
             if let Some(previous) = held.segments.back_mut() {
                 previous.last = base - 1;
+                let both_tell = created_ms.is_some() && previous_tells;
+                previous.records = both_tell.then(|| segment.before.records.saturating_sub(previous.before.records));
             }
+            previous_tells = created_ms.is_some();
             held.totals = segment.before;
             held.newest_ms = created_ms.unwrap_or(held.newest_ms);
             held.segments.push_back(segment);
@@ -177,7 +181,8 @@ impl Disk<'_> {
     fn segment(&self, base: u64, id: Uuid, before: Totals) -> Result<(Segment, Option<i64>), OpenError> {
         let name = segment_name(base);
         let (file_bytes, header) = header(self.storage, &name).map_err(self.io(&name))?;
-        let mut segment = Segment { base, last: u64::MAX, newest_ms: i64::MAX, end: file_bytes, file_bytes, before, stage: Stage::Sealed };
+        let mut segment =
+            Segment { base, last: u64::MAX, newest_ms: i64::MAX, end: file_bytes, file_bytes, before, records: None, stage: Stage::Sealed };
         match header {
             Ok(header) if header.journal != id => Err(self.damaged(&name, format!("belongs to journal {}, not {id}", header.journal))),
             Ok(header) if header.base != base => Err(self.damaged(&name, format!("was {}", segment_name(header.base)))),

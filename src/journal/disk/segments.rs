@@ -42,6 +42,8 @@ pub struct Segment {
     pub file_bytes: u64,
     /// What the journal ever held before it.
     pub before: Totals,
+    /// How many records it holds, where it is closed and the header of the next one tells.
+    pub records: Option<u64>,
     pub stage: Stage,
 }
 

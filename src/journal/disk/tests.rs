@@ -276,6 +276,39 @@ fn a_damaged_place_costs_at_most_the_record_that_it_is_in() {
 }
 
 #[test]
+fn a_closed_segment_that_was_cut_short_or_zeroed_costs_what_it_held_and_says_so() {
+    let frame_bytes = format::frame_bytes(1) as usize;
+    let behind_the_first = format::SEGMENT_HEADER_BYTES as usize + frame_bytes;
+    type Spoil = fn(&mut Vec<u8>, usize);
+    let rows: [(&str, Spoil, &str, f64); 3] = [
+        ("cut", |bytes, at| bytes.truncate(at), "a d", 2.0),
+        ("zeroed", |bytes, at| bytes[at..].fill(0), "a d", 2.0),
+        ("cut in a record", |bytes, at| bytes.truncate(at + 20), "a d", 2.0),
+    ];
+    for (what, spoil, wanted, damaged) in rows {
+        let folder = Folder::new();
+        let first = {
+            let start = folder.open();
+            ["a", "b", "c"].map(|text| start.append(text))[0]
+        };
+        folder.open().append("d");
+        let closed = &folder.segments()[0];
+        let mut bytes = fs::read(closed).unwrap();
+        spoil(&mut bytes, behind_the_first);
+        fs::write(closed, bytes).unwrap();
+        let mut start = folder.open();
+        assert_eq!(start.texts().join(" "), wanted, "{what}");
+        assert_eq!(start.metric("journal_damaged_records_total"), damaged, "{what}");
+        start.resume(Some((first, "another boot")));
+        assert_eq!(
+            (start.texts().join(" ").as_str(), start.metric("journal_damaged_records_total")),
+            (wanted, damaged),
+            "{what}: counted once"
+        );
+    }
+}
+
+#[test]
 fn a_torn_tail_is_the_end_and_no_damage() {
     type Tear = fn(&mut Vec<u8>);
     let rows: [(&str, Tear); 4] = [

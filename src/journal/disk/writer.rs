@@ -130,7 +130,7 @@ impl Writer {
         log.storage.sync_dir("")?;
         let end = SEGMENT_HEADER_BYTES;
         let (before, file_bytes) = (self.totals, blank.bytes);
-        let segment = Segment { base, last: base - 1, newest_ms: created_ms, end, file_bytes, before, stage: Stage::Open };
+        let segment = Segment { base, last: base - 1, newest_ms: created_ms, end, file_bytes, before, records: None, stage: Stage::Open };
         let mut state = log.state();
         state.segments.push_back(segment);
         state.spare = Spare::Wanted;
@@ -236,6 +236,7 @@ impl Writer {
         state.room = 0;
         let segment = state.segments.back_mut().expect("the open segment is listed");
         segment.stage = Stage::Sealed;
+        segment.records = Some(self.totals.records - segment.before.records);
         if cut.is_ok() {
             segment.file_bytes = current.end;
         }
