@@ -23,6 +23,7 @@ use crate::server::{self, Budget, Public, admin::Probe};
 use crate::settings::Settings;
 use crate::shutdown::{Stage, Stages, Stop};
 
+pub mod drain;
 pub mod reload;
 
 /// Of the drain's time, what is kept for the relay when the listener takes long.

@@ -116,6 +116,6 @@ pub trait Source: Send {
     /// Kafka has everything before `next`, by a commit in the cluster of this id: remember it, free what may go.
     fn advance(&mut self, next: Position, cluster_id: &str);
 
-    /// Another process owns this journal's checkpoint: mark it, so that no later start publishes from here.
-    fn disown(&mut self);
+    /// The process of this name owns this journal's checkpoint: mark it, so that no later start publishes from here.
+    fn disown(&mut self, winner: &str);
 }

@@ -192,8 +192,8 @@ impl<S: Source, B: Broker> Relay<S, B> {
                 Ok(found) => found,
                 Err(fault) => return self.again(&fault, State::Read),
             };
-            if self.is_anothers(found.as_ref()) {
-                return self.disowned();
+            if let Some(winner) = self.winner(found.clone()) {
+                return self.disowned(&winner);
             }
             match self.source.resume(partition, found.as_ref()) {
                 Ok(position) => self.next.insert(partition, position),
@@ -225,9 +225,10 @@ impl<S: Source, B: Broker> Relay<S, B> {
         self.broker.committed(&topic, at)
     }
 
-    fn is_anothers(&self, found: Option<&Checkpoint>) -> bool {
-        let (Some(owner), Some(found)) = (self.source.owner(), found) else { return false };
-        self.claimed == Claimed::Yes && found.metadata != owner
+    /// Who else has put its name on the checkpoint, since we did.
+    fn winner(&self, found: Option<Checkpoint>) -> Option<String> {
+        let owner = self.source.owner().filter(|_| self.claimed == Claimed::Yes)?;
+        found.map(|found| found.metadata).filter(|name| name != owner)
     }
 
     /// Puts our name on the checkpoint, without moving it. Also keeps it from expiring in a quiet week.

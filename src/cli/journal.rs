@@ -1,4 +1,5 @@
-//! `waitbridge journal`: what the journal on this disk holds, also beside the service that uses it. It only reads.
+//! `waitbridge journal`: what the journal on this disk holds, also beside the service that uses it. But for `drain` it only
+//! reads.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,11 +11,12 @@ use super::ConfigFile;
 use crate::journal::disk::inspect::{Inspection, inspect};
 use crate::settings;
 
+mod drain;
 mod list;
 mod stat;
 mod verify;
 
-/// Looks into the journal, also beside a running service: it takes no lock and changes nothing
+/// Looks into the journal, also beside a running service: but for drain it takes no lock and changes nothing
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     waitbridge journal stat --config waitbridge.toml\n  \
@@ -30,6 +32,7 @@ enum Verb {
     Stat(stat::Stat),
     List(list::List),
     Verify(verify::Verify),
+    Drain(drain::Drain),
 }
 
 impl Journal {
@@ -38,6 +41,7 @@ impl Journal {
             Verb::Stat(stat) => stat.run(),
             Verb::List(list) => list.run(),
             Verb::Verify(verify) => verify.run(),
+            Verb::Drain(drain) => drain.run(),
         }
     }
 }

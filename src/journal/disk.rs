@@ -11,7 +11,8 @@
 //!       spare         the next segment in the making, all zeros
 //!       <base>.log    segments, named by the seq of their first record, 20 digits
 //!       quarantine/   bytes that could not be read
-//!       disowned      another process owns the checkpoint: not to be opened again
+//!       disowned      another process owns the checkpoint: not to be opened again, but to be drained
+//!       drain         the UUID under which it is drained
 //!
 //! segment   0        8       12    16         32      48     56           64        72      80    92   96
 //!           ├────────┼────────┼─────┼──────────┼───────┼──────┼────────────┼─────────┼───────┼─────┼────┤
@@ -44,6 +45,7 @@ use super::{AppendError, Appended, Journal};
 use crate::metrics::Metrics;
 
 mod cursor;
+pub mod drain;
 mod format;
 mod holder;
 pub mod inspect;

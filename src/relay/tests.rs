@@ -264,7 +264,7 @@ impl Source for Stack {
 
     fn advance(&mut self, _next: Position, _cluster_id: &str) {}
 
-    fn disown(&mut self) {
+    fn disown(&mut self, _winner: &str) {
         *self.disowned.lock().unwrap() = true;
     }
 }

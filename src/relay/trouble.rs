@@ -56,17 +56,20 @@ impl<S: Source, B: Broker> Relay<S, B> {
         let partitions: Vec<i32> = self.next.keys().copied().collect();
         for partition in partitions {
             match self.checkpoint_of(partition) {
-                Ok(found) if self.is_anothers(found.as_ref()) => return self.disowned(),
-                Ok(_) => {}
+                Ok(found) => {
+                    if let Some(winner) = self.winner(found) {
+                        return self.disowned(&winner);
+                    }
+                }
                 Err(fault) => return self.again(&fault, State::Fenced),
             }
         }
         self.or_stop(State::Build)
     }
 
-    pub(super) fn disowned(&mut self) -> State {
+    pub(super) fn disowned(&mut self, winner: &str) -> State {
         error!("another process owns this journal's checkpoint: this copy of the journal stops and will not start again");
-        self.source.disown();
+        self.source.disown(winner);
         self.status.disowned();
         State::Ended(Ended::Disowned)
     }

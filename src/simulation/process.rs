@@ -192,8 +192,8 @@ impl Source for SimulatedSource {
         self.process.world.marked(next.offset);
     }
 
-    fn disown(&mut self) {
-        self.inner.disown();
+    fn disown(&mut self, winner: &str) {
+        self.inner.disown(winner);
     }
 }
 
@@ -255,7 +255,7 @@ impl Broker for SimulatedBroker {
 
     fn committed(&mut self, _topic: &str, _partition: i32) -> Result<Option<Checkpoint>, Fault> {
         let found = self.call(Class::Retriable, |_, cluster, _, mishap| kafka::committed(cluster, mishap))?;
-        let ours = || self.process.log.boot.to_string();
+        let ours = || self.process.log.owner();
         Ok(found.map(|found| if planted::is(Bug::OwnerNotCompared) { Checkpoint { metadata: ours(), ..found } } else { found }))
     }
 

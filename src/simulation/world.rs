@@ -223,7 +223,7 @@ impl World {
     /// A checkpoint beyond all that this disk ever held has one reason only.
     pub fn looks_at(&self, process: &Process, checkpoint: Option<&Checkpoint>) {
         let Some(checkpoint) = checkpoint else { return };
-        let is_ours = checkpoint.metadata == process.log.boot.to_string();
+        let is_ours = checkpoint.metadata == process.log.owner();
         if !is_ours && checkpoint.next > process.log.held && !lock(&self.plan).rolled_back && self.damages.load(Ordering::Relaxed) == 0 {
             panic!("Kafka has what this disk never held, and the disk was never older: {} > {}", checkpoint.next, process.log.held);
         }

@@ -1,6 +1,7 @@
 //! How a process starts and ends: locks, owners, signals, settings.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -67,13 +68,31 @@ fn of_two_copies_of_a_journal_one_ends_with_4_and_does_not_start_again() {
     second.wait_until("the second publishes", Duration::from_secs(30), |bridge| {
         bridge.metric("waitbridge_journal_undelivered_records") == 0.0
     });
-    accept(first.public);
+    let kept = accept(first.public);
     assert_eq!(first.wait(Duration::from_secs(60)), 4, "{}", first.said());
     let (code, said) = original.try_start().err().expect("a marked folder is not opened");
     assert_eq!(code, 4, "{said}");
     assert!(said.contains("journal drain"), "{said}");
     let read = Reader::new(kafka.bootstrap(), &[&topics.person]).read_to_end();
     assert_eq!(read.len(), 3, "what the two published before: nothing twice");
+
+    for _ in 0..2 {
+        let (code, said) = drain(&original, &original.path("journal"));
+        assert_eq!(code, 0, "{said}");
+        let read = Reader::new(kafka.bootstrap(), &[&topics.person]).read_to_end();
+        assert_eq!(read.len(), 4, "what only the loser had comes out, once");
+        assert_eq!(read.last().unwrap().header("ce_acceptid"), Some(kept.as_str()));
+    }
+    let (code, said) = drain(&original, &copy.path("journal"));
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("was not disowned"), "{said}");
+}
+
+fn drain(home: &Home, dir: &Path) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waitbridge"));
+    let output = command.args(["journal", "drain", "--dir"]).arg(dir).arg("--config").arg(home.path("waitbridge.toml")).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    (output.status.code().unwrap(), said)
 }
 
 #[test]

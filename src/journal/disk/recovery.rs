@@ -43,9 +43,22 @@ struct Held {
 }
 
 pub fn recover(storage: Arc<dyn Storage>, clock: Clock, options: Options, metrics: Arc<Metrics>) -> Result<Parts, OpenError> {
+    if let Some(record) = text_of(&*storage, &options, DISOWNED)? {
+        return Err(OpenError::Disowned { dir: options.dir, record: record.trim().replace('\n', ", ") });
+    }
+    let parts = hold_folder(storage, clock, options, metrics)?;
+    keeper::prepare_bytes(&parts.log, keeper::FIRST_BYTES.min(parts.log.options.segment_bytes));
+    Ok(parts)
+}
+
+pub fn text_of(storage: &dyn Storage, options: &Options, name: &str) -> Result<Option<String>, OpenError> {
+    text(storage, name).map_err(|source| OpenError::Io { path: options.dir.join(name), source })
+}
+
+/// Whoever owns its checkpoint.
+pub fn hold_folder(storage: Arc<dyn Storage>, clock: Clock, options: Options, metrics: Arc<Metrics>) -> Result<Parts, OpenError> {
     let disk = Disk { storage: &*storage, options: &options, metrics: &metrics };
     let lock = disk.lock()?;
-    disk.refuse_disowned()?;
     keeper::remove_if_there(disk.storage, keeper::SPARE).map_err(disk.io(keeper::SPARE))?;
     disk.storage.sync_dir("").map_err(disk.io(""))?;
     let id = disk.journal_id()?;
@@ -75,7 +88,6 @@ pub fn recover(storage: Arc<dyn Storage>, clock: Clock, options: Options, metric
         metrics,
         _lock: lock,
     });
-    keeper::prepare_bytes(&log, keeper::FIRST_BYTES.min(log.options.segment_bytes));
     let writer = Writer::new(log.clone(), held.newest_ms);
     let source = DiskSource::new(log.clone()).map_err(|source| OpenError::Io { path: log.options.dir.clone(), source })?;
     Ok(Parts { log, writer, source })
@@ -123,13 +135,6 @@ impl Disk<'_> {
 
     fn text(&self, name: &str) -> Result<Option<String>, OpenError> {
         text(self.storage, name).map_err(self.io(name))
-    }
-
-    fn refuse_disowned(&self) -> Result<(), OpenError> {
-        match self.text(DISOWNED)? {
-            Some(record) => Err(OpenError::Disowned { dir: self.options.dir.clone(), record: record.trim().replace('\n', ", ") }),
-            None => Ok(()),
-        }
     }
 
     /// Made once. A new one beside old segments would publish them again under another name.

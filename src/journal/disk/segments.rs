@@ -138,6 +138,12 @@ impl Log {
         self.state().writable()
     }
 
+    /// The name on the checkpoint: which start of which process, and what its disk knew by then. Records from there on
+    /// that stand in another copy of the folder are not in this one.
+    pub fn owner(&self) -> String {
+        format!("{}/{}", self.boot, self.held)
+    }
+
     /// The journal can no longer promise anything: refuse everything until the process has been started again.
     pub fn poison(&self, what: &str, error: &io::Error) {
         tracing::error!(what, %error, "the journal failed and takes nothing more; this process must end");

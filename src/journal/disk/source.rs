@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::drain;
 use super::past;
 use super::reader::Reader;
 use super::segments::{Log, locked, wait};
@@ -23,6 +24,7 @@ pub struct DiskSource {
     owner: String,
     assigned: Option<Assignment>,
     rollback_told: bool,
+    drain_from: Option<u64>,
 }
 
 impl DiskSource {
@@ -31,12 +33,21 @@ impl DiskSource {
         let mut reader = Reader::new(log.clone());
         let delivered = log.state().delivered;
         reader.seek(delivered)?;
-        let owner = log.boot.to_string();
-        Ok(DiskSource { log, reader, owner, assigned: Some(Assignment::Assigned(0)), rollback_told: false })
+        let owner = log.owner();
+        Ok(DiskSource { log, reader, owner, assigned: Some(Assignment::Assigned(0)), rollback_told: false, drain_from: None })
+    }
+
+    /// Only what stands from here on is published, under a checkpoint of its own.
+    pub(super) fn draining(self, from: u64) -> DiskSource {
+        DiskSource { drain_from: Some(from), ..self }
     }
 
     /// A checkpoint that exists always wins over the mark.
     fn going_on_at(&mut self, checkpoint: Option<&Checkpoint>) -> u64 {
+        if let Some(from) = self.drain_from {
+            let marked = || locked(&self.log.mark).delivered().map_or(0, |mark| mark.next);
+            return checkpoint.map_or_else(marked, |checkpoint| checkpoint.next).max(from);
+        }
         let Some(checkpoint) = checkpoint else { return self.marked() };
         if checkpoint.metadata == self.owner || checkpoint.next <= self.log.held {
             return checkpoint.next;
@@ -141,9 +152,9 @@ impl Source for DiskSource {
         state.show_backlog(&self.log.metrics);
     }
 
-    fn disown(&mut self) {
+    fn disown(&mut self, winner: &str) {
         let delivered = self.log.state().delivered;
-        let content = format!("boot={}\nfirst={}\ndelivered={delivered}\n", self.owner, self.log.first);
+        let content = drain::Record { first: self.log.first, delivered, winner: winner.to_owned() }.encode();
         let storage = &*self.log.storage;
         // On a full disk there is still room for a name: that closes the folder as well.
         let marked =

@@ -1,0 +1,62 @@
+//! `waitbridge journal drain`: publishes what only a disowned folder holds.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::app::drain::{self, Drained};
+use crate::cli::ConfigFile;
+use crate::cli::stop::Interrupt;
+use crate::settings;
+use crate::shutdown::Stop;
+use crate::telemetry::{self, Format};
+
+/// Publishes what only this folder holds, after another process has won its checkpoint
+///
+/// Of two copies of a journal's folder one ends with exit 4, and its folder is closed. What that copy accepted itself and did not
+/// deliver is published by this command, under a name of its own, to the Kafka and the topics of the settings. It may be stopped and
+/// started again; it waits for Kafka as long as it takes. When it ends with 0, nothing is left, and the folder can be deleted.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  waitbridge journal drain --dir /var/lib/waitbridge-copy --config waitbridge.toml")]
+pub struct Drain {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// The folder that was disowned
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+}
+
+const LOOK: Duration = Duration::from_millis(100);
+
+impl Drain {
+    pub fn run(self) -> Result<ExitCode> {
+        let settings = settings::load(self.file.config.as_deref())?;
+        telemetry::start(Format::Text, settings.log.level);
+        let stop = Arc::new(Stop::default());
+        stop_when_asked(Interrupt::listen()?, stop.clone())?;
+        match drain::drain(settings, &self.dir, stop)? {
+            Drained::Whole { records } => {
+                println!("{records} records are in Kafka; nothing is left in {}: it can be deleted", self.dir.display());
+                Ok(ExitCode::SUCCESS)
+            }
+            Drained::Stopped { records } => {
+                println!("stopped after {records} records; run it again to go on");
+                Ok(ExitCode::FAILURE)
+            }
+        }
+    }
+}
+
+fn stop_when_asked(interrupt: Interrupt, stop: Arc<Stop>) -> Result<()> {
+    let listen = move || {
+        while !interrupt.is_requested() {
+            std::thread::sleep(LOOK);
+        }
+        stop.request(Instant::now() + drain::PATIENCE);
+    };
+    std::thread::Builder::new().name("stop".to_owned()).spawn(listen)?;
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! The folder of a copy that lost its checkpoint to another: what only this copy holds is published under a name of
+//! its own, and the folder stays closed for everything else.
+//!
+//! What the two share is the other's to publish. Where that ends is known from the name on the checkpoint, if the other
+//! has not started again since; else everything that this copy accepted in its last life and did not deliver is taken for its
+//! own. So nothing is lost; what was accepted before the copy was made, and not delivered by then, may come twice.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::recovery::{Parts, hold_folder, text_of};
+use super::source::DISOWNED;
+use super::storage::{LocalFolder, Storage, write_whole};
+use super::{DiskSource, OpenError, Options, wall_clock};
+use crate::metrics::Metrics;
+
+/// Holds the UUID of this drain, made once: a drain that was killed goes on where it was.
+const DRAIN: &str = "drain";
+
+/// What a process wrote down when it learned that it had lost.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Record {
+    /// The first seq of its last life.
+    pub first: u64,
+    pub delivered: u64,
+    /// The name on the checkpoint.
+    pub winner: String,
+}
+
+/// A folder that can be emptied.
+pub struct Drain {
+    pub source: DiskSource,
+    pub id: Uuid,
+}
+
+/// Opens the folder of a copy that lost, and no other.
+pub fn open(options: Options, metrics: Arc<Metrics>) -> Result<Drain, OpenError> {
+    let dir = options.dir.clone();
+    if !Path::new(&dir).join(DISOWNED).exists() {
+        let why = "was not disowned: only the folder of a copy that lost its checkpoint is drained, `waitbridge serve` empties any other";
+        return Err(OpenError::Damaged { path: dir, why: why.to_owned() });
+    }
+    let io = |source| OpenError::Io { path: dir.clone(), source };
+    let storage: Arc<dyn Storage> = Arc::new(LocalFolder::at(&dir).map_err(io)?);
+    let record = Record::decode(&text_of(&*storage, &options, DISOWNED)?.unwrap_or_default());
+    let Parts { log, source, .. } = hold_folder(storage.clone(), wall_clock(), options, metrics)?;
+    let id = match text_of(&*storage, &log.options, DRAIN)?.and_then(|text| text.trim().parse().ok()) {
+        Some(id) => id,
+        None => made(&*storage).map_err(io)?,
+    };
+    let until = log.state().next;
+    Ok(Drain { source: source.draining(record.own_from(until)), id })
+}
+
+fn made(storage: &dyn Storage) -> std::io::Result<Uuid> {
+    let id = Uuid::new_v4();
+    write_whole(storage, DRAIN, format!("{id}\n").as_bytes())?;
+    Ok(id)
+}
+
+impl Record {
+    pub fn encode(&self) -> String {
+        format!("first={}\ndelivered={}\nwinner={}\n", self.first, self.delivered, self.winner)
+    }
+
+    /// What is missing, as on a disk that was full, is taken for the least.
+    fn decode(text: &str) -> Record {
+        let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        let number = |key: &str| value(key).and_then(|text| text.parse().ok()).unwrap_or(0);
+        Record { first: number("first"), delivered: number("delivered"), winner: value("winner").unwrap_or_default().to_owned() }
+    }
+
+    /// From here on, before `until`, is what only this copy holds.
+    fn own_from(&self, until: u64) -> u64 {
+        let least = self.first.max(self.delivered);
+        let held = self.winner.rsplit_once('/').and_then(|(_, held)| held.parse().ok());
+        held.filter(|held| *held <= until).map_or(least, |held: u64| held.max(least))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Folder;
+    use super::*;
+    use crate::journal::{Position, ReadLimit, Source};
+
+    const ALL: ReadLimit = ReadLimit { records_max: 1000, bytes_max: 1 << 20 };
+
+    fn drained(folder: &Folder) -> Vec<String> {
+        let options = Options { dir: folder.0.clone(), ..folder.options() };
+        let mut drain = open(options, Arc::new(Metrics::new())).unwrap_or_else(|error| panic!("{error}"));
+        drain.source.resume(0, None).unwrap();
+        let mut out = Vec::new();
+        drain.source.read(ALL, std::time::Duration::ZERO, &mut out).unwrap();
+        out.into_iter().map(|stored| String::from_utf8(stored.bytes).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_a_copy_accepted_itself_comes_out_and_nothing_that_the_winner_has() {
+        let folder = Folder::new();
+        let mut start = folder.open();
+        let delivered = start.append("delivered");
+        start.source.resume(0, None).unwrap();
+        start.source.advance(Position { partition: 0, offset: delivered + 1 }, "cluster");
+        let shared = start.append("both have it, and the winner publishes it");
+        let held = shared + 1;
+        start.append("mine");
+        start.append("mine too");
+        start.source.disown(&format!("{}/{held}", Uuid::new_v4()));
+        drop(start);
+        assert_eq!(drained(&folder), ["mine", "mine too"]);
+        assert_eq!(drained(&folder), ["mine", "mine too"], "until its checkpoint says more");
+    }
+
+    #[test]
+    fn where_the_winner_has_started_again_nothing_is_lost() {
+        for winner in ["boot/99999999999999999", "boot", ""] {
+            let folder = Folder::new();
+            let mut start = folder.open();
+            for text in ["a", "b"] {
+                start.append(text);
+            }
+            start.source.disown(winner);
+            drop(start);
+            assert_eq!(drained(&folder), ["a", "b"], "{winner:?}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_was_not_disowned_is_left_alone() {
+        let folder = Folder::new();
+        drop(folder.open());
+        let error = open(folder.options(), Arc::new(Metrics::new())).err().expect("it is no copy that lost");
+        assert!(error.to_string().contains("was not disowned"), "{error}");
+        assert!(open(Folder::new().options(), Arc::new(Metrics::new())).is_err());
+    }
+}
