@@ -69,9 +69,10 @@ impl Explain {
         let personal = if self.show_personal { Personal::Shown } else { Personal::Masked };
         let shown = becomes.shown(personal);
         let failed = checked.as_ref().is_some_and(|checked| !checked.verified);
-        match self.json {
-            true => println!("{}", show::json(&endpoint, checked.as_ref(), &shown)),
-            false => println!("{}", show::text(&endpoint, checked.as_ref(), &shown)),
+        if self.json {
+            super::show::json(&show::object(&endpoint, checked.as_ref(), &shown))?
+        } else {
+            super::show::page(&show::page(&endpoint, checked.as_ref(), &shown))?
         }
         Ok(if failed { ExitCode::from(PROBLEMS) } else { ExitCode::SUCCESS })
     }

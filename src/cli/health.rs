@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::ConfigFile;
+use super::{ConfigFile, show};
 use crate::settings;
 
 /// Asks the running service whether it is ready; exit 0 if so
@@ -21,7 +21,7 @@ impl Health {
     pub fn run(self) -> Result<ExitCode> {
         let settings = settings::load(self.file.config.as_deref())?;
         let (body, said) = ask(settings.server.admin_listen, "/readyz")?;
-        println!("{body}");
+        show::page(&body)?;
         Ok(if said == Said::Yes { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

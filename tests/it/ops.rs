@@ -1,7 +1,7 @@
 //! The operator's commands, as they are run beside a real service on a real Kafka.
 
 use std::fs;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -70,6 +70,29 @@ fn every_command_has_a_help_with_an_example() {
         let ran = run(&[&words[..], &["--help"]].concat());
         assert_eq!(ran.code, 0, "{words:?}");
         assert!(ran.out.contains("Example"), "{words:?}:\n{}", ran.out);
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let home = Home::new("127.0.0.1:1", &kafka::shared().new_topics(1), "");
+    let (settings, body) = (home.path("waitbridge.toml"), home.path("body"));
+    fs::write(&body, "{}").unwrap();
+    let (settings, body) = (settings.to_str().unwrap(), body.to_str().unwrap());
+    for arguments in [
+        &["schema"][..],
+        &["token"],
+        &["check", "--config", settings],
+        &["check", "--print", "--config", settings],
+        &["explain", body, "--endpoint", "sunshine", "--config", settings],
+        &["explain", body, "--endpoint", "sunshine", "--config", settings, "--json"],
+        &["demo", "--duration", "1s"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_waitbridge"));
+        let mut ran = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(ran.stdout.take());
+        let ended = ran.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{arguments:?} {}", String::from_utf8_lossy(&ended.stderr));
     }
 }
 
