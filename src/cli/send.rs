@@ -156,8 +156,9 @@ impl Send {
 
 /// To the listener of the settings, signed with what they know of the endpoint.
 fn to_endpoint(settings: &Settings, name: &str) -> Result<Destination> {
+    let names = || settings.endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect::<Vec<_>>().join(", ");
     let endpoint = settings.endpoints.iter().find(|endpoint| endpoint.name == name);
-    let endpoint = endpoint.ok_or_else(|| anyhow!("the settings have no endpoint {name}"))?;
+    let endpoint = endpoint.ok_or_else(|| anyhow!("the settings have no endpoint {name}; there are: {}", names()))?;
     let provider = endpoint.provider.clone();
     if provider.sign(b"").is_empty() {
         bail!("the settings know only the hash of {name}'s token, or no secret yet: use --url with the token in it");

@@ -8,8 +8,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::ledger::Ledger;
 use super::story::Vendor;
-use crate::cli::show::page;
-use crate::cli::tail::line::{Paint, line};
+use crate::cli::show::{Paint, page};
+use crate::cli::tail::line::line;
 use crate::kafka::follow::Followed;
 
 pub enum Show {
@@ -40,7 +40,7 @@ impl Show {
         match self {
             // The story ends as it would with a reader, and its exit code says how.
             Show::Lines => drop(page(&format!("  {}", line(record, Paint::Plain)))),
-            Show::Live(live) => live.record(line(record, Paint::on(&stdout()))),
+            Show::Live(live) => live.record(line(record, Paint::of_stdout())),
         }
     }
 
