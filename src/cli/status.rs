@@ -85,7 +85,7 @@ fn wrongs(status: &Value) -> Vec<String> {
     }
     for endpoint in list(&status["endpoints"]) {
         if let Some(since) = ago(&endpoint["failing_since"]) {
-            all.push(format!("{}: refuses its vendor since {since} ago: {}", text(&endpoint["name"]), refused(endpoint)));
+            all.push(format!("{}: refuses its vendor for {since}: {}", text(&endpoint["name"]), refused(endpoint)));
         }
     }
     all

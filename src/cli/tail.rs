@@ -34,7 +34,8 @@ use line::{json_line, kind, kind_of, line};
     payloads, bodies of dead letters, and every key that this version does not know.\n\n\
     The audit reads and tells, once and by its place, what breaks a promise: an accept id or an event id twice, a version that goes back\n\
     without ce_stale, a stale mark that nothing explains (with --from-beginning, and if nothing was deleted yet), a key that is not\n\
-    what the data says, data that the JSON Schema refuses, headers that are missing or wrong. Exit 3 if there is a problem.\n\n\
+    what the data says, data that the JSON Schema refuses, headers that are missing or wrong. Exit 3 if there is a problem.\n\
+    It remembers the ids of all that it has read.\n\n\
     Examples:\n  \
     waitbridge tail --config waitbridge.toml --from-beginning --type visit\n  \
     waitbridge tail --json --for 60s | jq .data.entries\n  \
