@@ -86,7 +86,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Doctor(doctor) => doctor.run(),
     };
     ended.unwrap_or_else(|error| {
-        eprintln!("waitbridge: {error:#}");
+        eprintln!("waitbridge: {}", format!("{error:#}").trim_end());
         ExitCode::from(code_of(&error))
     })
 }

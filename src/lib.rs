@@ -4,6 +4,9 @@
 //! below it we work until the event is in its topic. The modules stand here in reading order: the words, the
 //! upper floor, the line, the lower floor, and what builds and runs them; `ARCHITECTURE.md` is the map.
 
+// What prints must bear that its reader leaves: `cli::show`.
+#![cfg_attr(not(test), warn(clippy::print_stdout))]
+
 pub mod delivery;
 pub mod event;
 pub mod timestamp;

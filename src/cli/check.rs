@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{ConfigFile, show};
-use crate::settings;
+use super::ConfigFile;
+use super::show::{self, count};
+use crate::settings::{self, Settings};
 
 /// Checks the settings and reports every mistake at once; exit 2 if there is one
 #[derive(clap::Args)]
@@ -23,14 +24,15 @@ pub struct Check {
 impl Check {
     pub fn run(self) -> Result<ExitCode> {
         let settings = settings::load(self.file.config.as_deref())?;
-        if self.print {
-            show::page(&settings.in_force.to_toml())?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        println!("the settings are right: {} endpoints", settings.endpoints.len());
-        for endpoint in &settings.endpoints {
-            println!("  {} ({}, tenant {})", endpoint.name, endpoint.vendor, endpoint.tenant);
-        }
+        show::page(&if self.print { settings.in_force.to_toml() } else { page(&settings) })?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn page(settings: &Settings) -> String {
+    let mut page = format!("the settings are right: {}\n", count(settings.endpoints.len(), "endpoint"));
+    for endpoint in &settings.endpoints {
+        page += &format!("  {} ({}, tenant {})\n", endpoint.name, endpoint.vendor, endpoint.tenant);
+    }
+    page
 }

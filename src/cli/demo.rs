@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use super::SETTINGS;
 use super::deliver::{Post, deliver};
 use super::send::{duration, rate};
+use super::show::page;
 use super::stop::Interrupt;
 use crate::app::{self, Running};
 use crate::kafka;
@@ -61,8 +62,8 @@ const TOPICS: [(&str, i32); 4] =
 const SECRET: &str = "whsec_demo";
 const TOKEN: &str = "wb_demo";
 const SIGNED_URL: &str = "https://demo.example/webhooks/waitwhile";
-/// After the last answer, for the last event to come out.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// After the last answer, for the last event to come out, also on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Once all is out: what came now would be something that should not.
 const QUIET: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_millis(50);
@@ -82,26 +83,28 @@ impl Demo {
         let options = settings.kafka.options("demo");
         actix_web::rt::System::new().block_on(async {
             let running = app::start(settings)?;
-            introduce(&running, &broker);
+            page(&introduction(&running, &broker))?;
             let (base, metrics) = (format!("http://{}", running.public_address()), format!("http://{}/metrics", running.admin_address()));
             let traffic = Traffic { demo: self, base, metrics, interrupt, sent_all: AtomicBool::new(false), ledger: Mutex::default() };
             let ended = tokio::task::spawn_blocking(move || traffic.run(&options)).await?;
             running.drain().await;
             let (ledger, seconds) = ended?;
-            summary::print(&ledger, seconds);
+            page(&summary::page(&ledger, seconds))?;
             Ok(if ledger.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         })
     }
 }
 
-fn introduce(running: &Running, broker: &Embedded) {
-    let (public, admin) = (running.public_address(), running.admin_address());
-    println!("waitbridge runs, with a Kafka broker inside. While it does, look at");
-    println!("  http://{admin}/metrics          what it counts");
-    println!("  http://{admin}/readyz           whether it is ready");
-    println!("  kcat -b {} -C -t {} -q    the events themselves", broker.brokers(), TOPICS[0].0);
-    println!("Webhooks go to http://{public}/webhooks/waitwhile (signed) and http://{public}/webhooks/sunshine/{TOKEN}.");
-    println!("What a consumer reads from the broker:\n");
+fn introduction(running: &Running, broker: &Embedded) -> String {
+    let (public, admin, brokers, topic) = (running.public_address(), running.admin_address(), broker.brokers(), TOPICS[0].0);
+    format!(
+        "waitbridge runs, with a Kafka broker inside. While it does, look at\n  \
+        http://{admin}/metrics    what it counts\n  \
+        http://{admin}/status     how it stands\n  \
+        kcat -b {brokers} -C -t {topic} -q    the events themselves\n\
+        Webhooks go to http://{public}/webhooks/waitwhile (signed) and http://{public}/webhooks/sunshine/{TOKEN}.\n\
+        What a consumer reads from the broker:"
+    )
 }
 
 /// Sends from one thread and reads on another.

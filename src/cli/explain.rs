@@ -9,8 +9,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 
 use super::{ConfigFile, PROBLEMS};
+use crate::delivery::Auth;
 use crate::providers::endpoints::{Endpoint, Endpoints};
 use crate::settings;
+use crate::table::InForce;
 use crate::timestamp::Timestamp;
 
 mod becomes;
@@ -65,15 +67,27 @@ impl Explain {
         let checked = self.signature.as_deref().map(|text| Checked::of(&endpoint, &endpoints, text, self.url.as_deref(), &body));
         let checked = checked.transpose()?;
         let received = self.received.unwrap_or_else(|| Timestamp::clamped(jiff::Timestamp::now().as_millisecond()));
-        let becomes = Becomes::of(&endpoint, settings.prepare, settings.relay.memory, endpoints, &body, received)?;
+        let auth = auth(&endpoint, &settings.in_force);
+        let becomes = Becomes::of(&endpoint, auth, settings.prepare, settings.relay.memory, endpoints, &body, received)?;
         let personal = if self.show_personal { Personal::Shown } else { Personal::Masked };
         let shown = becomes.shown(personal);
         let failed = checked.as_ref().is_some_and(|checked| !checked.verified);
-        match self.json {
-            true => println!("{}", show::json(&endpoint, checked.as_ref(), &shown)),
-            false => println!("{}", show::text(&endpoint, checked.as_ref(), &shown)),
+        if self.json {
+            super::show::json(&show::object(&endpoint, checked.as_ref(), &shown))?
+        } else {
+            super::show::page(&show::page(&endpoint, checked.as_ref(), &shown))?
         }
         Ok(if failed { ExitCode::from(PROBLEMS) } else { ExitCode::SUCCESS })
+    }
+}
+
+/// How its deliveries are proven; by the token where both would do.
+fn auth(endpoint: &Endpoint, in_force: &InForce) -> Auth {
+    let has_tokens = || in_force.named("endpoint", &endpoint.name).is_some_and(|keys| !keys.list("token_sha256").is_empty());
+    match endpoint.provider.signing() {
+        Some(_) => Auth::Hmac,
+        None if has_tokens() => Auth::Token,
+        None => Auth::Basic,
     }
 }
 

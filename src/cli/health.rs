@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::ConfigFile;
+use super::{ConfigFile, show};
 use crate::settings;
 
 /// Asks the running service whether it is ready; exit 0 if so
@@ -21,7 +21,7 @@ impl Health {
     pub fn run(self) -> Result<ExitCode> {
         let settings = settings::load(self.file.config.as_deref())?;
         let (body, said) = ask(settings.server.admin_listen, "/readyz")?;
-        println!("{body}");
+        show::page(&body)?;
         Ok(if said == Said::Yes { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
@@ -38,9 +38,7 @@ pub fn ask(admin_listen: SocketAddr, path: &str) -> Result<(String, Said)> {
     let url = format!("http://{}{path}", reachable(admin_listen));
     let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(5))).build();
     let answer = ureq::Agent::from(agent).get(&url).call();
-    let mut answer = answer.with_context(|| {
-        format!("no answer from {url}: is waitbridge running, here, and with this server.admin_listen? Its log says why not")
-    })?;
+    let mut answer = answer.with_context(|| format!("no answer from {url}: is waitbridge running here, with this server.admin_listen?"))?;
     let body = answer.body_mut().read_to_string()?;
     Ok((body, if answer.status().is_success() { Said::Yes } else { Said::No }))
 }

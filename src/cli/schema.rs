@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use super::show;
 use crate::envelope::SCHEMA;
 
 /// Prints the JSON Schema of an event's data: every key is required, added fields and words are allowed
@@ -13,7 +14,7 @@ pub struct Schema {}
 
 impl Schema {
     pub fn run(self) -> Result<ExitCode> {
-        print!("{SCHEMA}");
+        show::page(SCHEMA)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -13,6 +13,7 @@ use super::ConfigFile;
 use super::deliver::{Post, Signer, deliver};
 use super::health::reachable;
 use super::samples::{Stamp, can_be_late, freshen, sample};
+use super::show;
 use crate::providers::waitwhile;
 use crate::settings::{self, Settings};
 use crate::table::{parse_duration_ms, trim_newline};
@@ -99,9 +100,10 @@ impl Send {
         let refusal = if (destination.sign)(b"").is_empty() { "404" } else { "401" };
         let (tally, seconds) = self.send(Plan::new(self.count, self.repeat, self.damage, genuine), refusal);
         if self.json {
-            println!("{}", tally.json(seconds));
+            show::json(&tally.object(seconds))?
         } else {
-            tally.print(seconds);
+            show::page(&tally.page(seconds))?;
+            tally.unexpected().iter().for_each(|line| eprintln!("{line}"));
         }
         Ok(if tally.is_as_expected() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -154,8 +156,9 @@ impl Send {
 
 /// To the listener of the settings, signed with what they know of the endpoint.
 fn to_endpoint(settings: &Settings, name: &str) -> Result<Destination> {
+    let names = || settings.endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect::<Vec<_>>().join(", ");
     let endpoint = settings.endpoints.iter().find(|endpoint| endpoint.name == name);
-    let endpoint = endpoint.ok_or_else(|| anyhow!("the settings have no endpoint {name}"))?;
+    let endpoint = endpoint.ok_or_else(|| anyhow!("the settings have no endpoint {name}; there are: {}", names()))?;
     let provider = endpoint.provider.clone();
     if provider.sign(b"").is_empty() {
         bail!("the settings know only the hash of {name}'s token, or no secret yet: use --url with the token in it");

@@ -91,19 +91,39 @@ pub enum Color {
     Red,
     Yellow,
     Green,
+    Dim,
 }
 
-/// Where standard output is a terminal, and nobody asked for none.
-pub fn paint(color: Color, text: &str) -> String {
-    if !stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
-        return text.to_owned();
+/// What sets off the words that matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paint {
+    Plain,
+    Color,
+}
+
+impl Paint {
+    /// Where standard output is a terminal, and nobody asked for none.
+    pub fn of_stdout() -> Paint {
+        let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if stdout().is_terminal() && !is_unwanted { Paint::Color } else { Paint::Plain }
     }
-    let code = match color {
-        Color::Red => 31,
-        Color::Yellow => 33,
-        Color::Green => 32,
-    };
-    format!("\x1b[{code}m{text}\x1b[0m")
+
+    pub fn paint(self, color: Color, text: &str) -> String {
+        let code = match color {
+            Color::Red => 31,
+            Color::Yellow => 33,
+            Color::Green => 32,
+            Color::Dim => 2,
+        };
+        match self {
+            Paint::Plain => text.to_owned(),
+            Paint::Color => format!("\x1b[{code}m{text}\x1b[0m"),
+        }
+    }
+}
+
+pub fn paint(color: Color, text: &str) -> String {
+    Paint::of_stdout().paint(color, text)
 }
 
 /// Exit 3 if there is a problem.

@@ -37,14 +37,18 @@ impl Status {
     }
 }
 
+/// What a build is named that was not told its commit.
+const UNKNOWN: &str = "unknown";
 /// So long a backlog is no longer a moment's.
 const BACKLOG_OLD_SECONDS: f64 = 60.0;
 const JOURNAL_FULL_SHARE: f64 = 0.8;
 
 fn page(status: &Value) -> String {
-    let (version, revision) = (text(&status["version"]), text(&status["revision"]));
+    let version = text(&status["version"]);
+    let revision = status["revision"].as_str().filter(|revision| *revision != UNKNOWN);
+    let revision = revision.map(|revision| format!(" ({revision})")).unwrap_or_default();
     let uptime = age(Duration::from_secs(whole(&status["uptime_seconds"])));
-    let mut page = format!("waitbridge {version} ({revision}), up {uptime}\n");
+    let mut page = format!("waitbridge {version}{revision}, up {uptime}\n");
     let wrongs = wrongs(status);
     match wrongs.len() {
         0 => page += &format!("{}\n", paint(Color::Green, "nothing is wrong")),
@@ -81,7 +85,7 @@ fn wrongs(status: &Value) -> Vec<String> {
     }
     for endpoint in list(&status["endpoints"]) {
         if let Some(since) = ago(&endpoint["failing_since"]) {
-            all.push(format!("{}: refuses its vendor since {since} ago: {}", text(&endpoint["name"]), refused(endpoint)));
+            all.push(format!("{}: refuses its vendor for {since}: {}", text(&endpoint["name"]), refused(endpoint)));
         }
     }
     all
@@ -147,7 +151,7 @@ fn ago(moment: &Value) -> Option<String> {
 }
 
 fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or("unknown")
+    value.as_str().unwrap_or(UNKNOWN)
 }
 
 fn whole(value: &Value) -> u64 {

@@ -1,6 +1,6 @@
 //! `waitbridge tail`: the topics as people read them, and the audit of what stands in them.
 
-use std::io::{Write, stdout};
+use std::io::{self, stdout};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::send::duration;
+use super::show::{self, Paint, Reader};
 use super::stop::Interrupt;
 use super::{ConfigFile, PROBLEMS};
 use crate::envelope::SCHEMA;
@@ -22,7 +23,7 @@ pub mod mask;
 mod view;
 
 use audit::{Audit, Problem, Read};
-use line::{Paint, json_line, kind, kind_of, line};
+use line::{json_line, kind, kind_of, line};
 
 /// Follows the person, location and dead letter topics as people read them, personal values masked, until Ctrl-C
 #[derive(clap::Args)]
@@ -33,7 +34,8 @@ use line::{Paint, json_line, kind, kind_of, line};
     payloads, bodies of dead letters, and every key that this version does not know.\n\n\
     The audit reads and tells, once and by its place, what breaks a promise: an accept id or an event id twice, a version that goes back\n\
     without ce_stale, a stale mark that nothing explains (with --from-beginning, and if nothing was deleted yet), a key that is not\n\
-    what the data says, data that the JSON Schema refuses, headers that are missing or wrong. Exit 3 if there is a problem.\n\n\
+    what the data says, data that the JSON Schema refuses, headers that are missing or wrong. Exit 3 if there is a problem.\n\
+    It remembers the ids of all that it has read.\n\n\
     Examples:\n  \
     waitbridge tail --config waitbridge.toml --from-beginning --type visit\n  \
     waitbridge tail --json --for 60s | jq .data.entries\n  \
@@ -78,14 +80,14 @@ impl Tail {
     }
 
     fn print(&self, follower: &mut Follower, interrupt: &Interrupt) -> Result<ExitCode> {
-        let paint = Paint::on(&stdout());
+        let paint = Paint::of_stdout();
         self.watch(follower, interrupt, |record| {
             if !self.is_wanted(record) {
                 return ControlFlow::Continue(());
             }
             let text = if self.json { json_line(record).to_string() } else { line(record, paint) };
             say(&text)
-        });
+        })?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -93,7 +95,7 @@ impl Tail {
         let schema = jsonschema::options().should_validate_formats(true).build(&serde_json::from_str(SCHEMA)?);
         let schema = schema.context("the schema of this version")?;
         let mut audit = Audit::new(settings.prepare.topics.clone(), schema, settings.relay.memory.window_ms);
-        self.watch(follower, interrupt, |record| audit.look(record).iter().try_for_each(|problem| self.tell(problem)));
+        self.watch(follower, interrupt, |record| audit.look(record).iter().try_for_each(|problem| self.tell(problem)))?;
         let read = if follower.reads_all() { Read::All } else { Read::Part };
         let _ = audit.finish(read).iter().try_for_each(|problem| self.tell(problem));
         let unread = follower.awaited();
@@ -106,7 +108,7 @@ impl Tail {
     }
 
     /// Hands over each record until it is told to stop, the time is up, or somebody interrupts.
-    fn watch(&self, follower: &mut Follower, interrupt: &Interrupt, mut see: impl FnMut(&Followed) -> ControlFlow<()>) {
+    fn watch(&self, follower: &mut Follower, interrupt: &Interrupt, mut see: impl FnMut(&Followed) -> Said) -> io::Result<()> {
         let deadline = self.for_time.map(|time| Instant::now() + time);
         let mut news = News::default();
         while !interrupt.is_requested() && deadline.is_none_or(|deadline| Instant::now() < deadline) {
@@ -116,19 +118,20 @@ impl Tail {
                 Some(Err(fault)) => news.trouble(&fault),
                 Some(Ok(record)) => {
                     news.trouble = None;
-                    if see(&record).is_break() {
-                        return;
+                    if let ControlFlow::Break(ended) = see(&record) {
+                        return ended;
                     }
                 }
             }
         }
+        Ok(())
     }
 
     fn is_wanted(&self, record: &Followed) -> bool {
         record.key.contains(&self.key) && (self.kind.is_empty() || kind_of(record).contains(kind(&self.kind)))
     }
 
-    fn tell(&self, Problem { code, place, detail }: &Problem) -> ControlFlow<()> {
+    fn tell(&self, Problem { code, place, detail }: &Problem) -> Said {
         let audit::Place { topic, partition, offset } = place;
         say(&match self.json {
             true => {
@@ -158,11 +161,14 @@ impl Tail {
     }
 }
 
-/// To stdout; whoever reads it may have gone.
-fn say(text: &str) -> ControlFlow<()> {
-    match writeln!(stdout().lock(), "{text}") {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(_) => ControlFlow::Break(()),
+/// Whether to go on after something was said; if not, whether that is a failure.
+type Said = ControlFlow<io::Result<()>>;
+
+fn say(text: &str) -> Said {
+    match show::line(&mut stdout().lock(), text) {
+        Ok(Reader::Listens) => ControlFlow::Continue(()),
+        Ok(Reader::Left) => ControlFlow::Break(Ok(())),
+        Err(error) => ControlFlow::Break(Err(error)),
     }
 }
 

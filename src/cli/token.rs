@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use uuid::Uuid;
 
+use super::show;
 use crate::providers::waitlistplus::token_hash;
 
 /// Makes a new token: for the vendor the URL, for the settings its hash. It is stored nowhere
@@ -20,9 +21,10 @@ impl Token {
     pub fn run(self) -> Result<ExitCode> {
         // 122 bits of chance: not to be guessed, and shown this once.
         let token = format!("wb_{}", Uuid::new_v4().simple());
-        println!("token          {token}");
-        println!("URL            https://YOUR-HOST/webhooks/{}/{token}", self.endpoint);
-        println!("token_sha256   {}", token_hash(&token));
+        let (endpoint, hash) = (&self.endpoint, token_hash(&token));
+        show::page(&format!(
+            "token          {token}\nURL            https://YOUR-HOST/webhooks/{endpoint}/{token}\ntoken_sha256   {hash}"
+        ))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -11,8 +11,7 @@ use crate::delivery::Head;
 use crate::metrics::Metrics;
 use crate::providers::Refusal;
 use crate::providers::diagnosis::{Diagnosis, Evidence, diagnose};
-use crate::providers::endpoints::{Endpoint, Endpoints};
-use crate::providers::signing::Signing;
+use crate::providers::endpoints::{Endpoint, Endpoints, signings_beside};
 
 /// Between two diagnoses of one endpoint.
 const ENDPOINT_PAUSE: Duration = Duration::from_secs(10);
@@ -53,12 +52,7 @@ impl Diagnoses {
     fn run(&self, endpoint: &Endpoint, evidence: &Evidence) {
         let Some(signing) = endpoint.provider.signing() else { return };
         let all = self.endpoints.all();
-        let others: Vec<(&str, &Signing)> = all
-            .values()
-            .filter(|other| other.name != endpoint.name)
-            .filter_map(|other| Some((other.name.as_str(), other.provider.signing()?)))
-            .collect();
-        let Diagnosis { cause, advice } = diagnose(signing, &others, evidence);
+        let Diagnosis { cause, advice } = diagnose(signing, &signings_beside(&all, &endpoint.name), evidence);
         self.metrics.signature_diagnosed(&endpoint.name, cause.as_str());
         let mut pace = self.pace();
         pace.keep(|name| all.contains_key(name));

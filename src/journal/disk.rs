@@ -124,7 +124,7 @@ pub enum OpenError {
     Damaged { path: PathBuf, why: String },
     #[error("{key} must be at least {bytes_min} bytes")]
     TooSmall { key: &'static str, bytes_min: u64 },
-    #[error("the journal cannot use {}: {source}", path.display())]
+    #[error("the journal cannot use {}", path.display())]
     Io { path: PathBuf, source: io::Error },
 }
 

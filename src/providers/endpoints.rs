@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ipnet::IpNet;
 
+use super::signing::Signing;
 use super::{Pending, Provider};
 
 /// One configured URL of a vendor, with its own secrets.
@@ -28,7 +29,13 @@ impl Endpoint {
 /// A vendor's name or `unknown`, and so for the endpoint: what a label may say of a request.
 pub const UNKNOWN: &str = "unknown";
 
-type ByName = BTreeMap<String, Arc<Endpoint>>;
+pub type ByName = BTreeMap<String, Arc<Endpoint>>;
+
+/// What the endpoints but this one know of signatures, by their names.
+pub fn signings_beside<'a>(all: &'a ByName, name: &str) -> Vec<(&'a str, &'a Signing)> {
+    let others = all.values().filter(|other| other.name != name);
+    others.filter_map(|other| Some((other.name.as_str(), other.provider.signing()?))).collect()
+}
 
 #[derive(Default)]
 pub struct Endpoints(RwLock<Arc<ByName>>);

@@ -159,7 +159,7 @@ impl Bridge {
 
     pub fn kill(mut self) {
         self.process.signal("KILL");
-        self.process.wait(Duration::from_secs(10));
+        self.process.wait(Duration::from_secs(60));
     }
 
     pub fn signal(&mut self, name: &str) {

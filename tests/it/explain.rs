@@ -60,6 +60,10 @@ fn an_event_is_shown_as_it_would_be_published_with_personal_values_masked() {
     let customer = visit["data"]["customerId"].as_str().unwrap();
     assert_eq!(record["key"], format!("waitwhile/acme/person/{customer}"));
     assert_eq!(record["headers"]["ce_auth"], "hmac");
+    for (endpoint, auth) in [("sunshine", "token"), ("basic", "basic")] {
+        let (person, _) = self::told(&home, PERSON, &["--endpoint", endpoint]);
+        assert_eq!(person["records"][0]["headers"]["ce_auth"], auth);
+    }
     assert!(told["left_out"].as_array().unwrap().contains(&json!("remoteIp")), "{told}");
 }
 

@@ -14,7 +14,7 @@ use crate::kafka::{self, Kafka, client, unique};
 use crate::process::{Process, new_folder};
 use crate::reader::{Reader, Record};
 
-const WAIT: Duration = Duration::from_secs(20);
+const WAIT: Duration = Duration::from_secs(60);
 
 /// A transactional producer, and what it sent.
 struct Transactions {

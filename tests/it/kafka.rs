@@ -25,11 +25,11 @@ use uuid::Uuid;
 use crate::process::{Process, new_folder};
 
 const VERSION: &str = "4.3.1";
-const START_WITHIN: Duration = Duration::from_secs(60);
-const STOP_WITHIN: Duration = Duration::from_secs(30);
+const START_WITHIN: Duration = Duration::from_secs(120);
+const STOP_WITHIN: Duration = Duration::from_secs(60);
 /// A minute is the least that Kafka can be set to.
 const EXPIRED_WITHIN: Duration = Duration::from_secs(180);
-const TOPIC_WITHIN: Duration = Duration::from_secs(20);
+const TOPIC_WITHIN: Duration = Duration::from_secs(60);
 const ASK: Duration = Duration::from_millis(500);
 
 /// What a test wants beyond [`SERVER`]: lines of server.properties, which win.

@@ -13,7 +13,7 @@ use crate::http::{Connection, once, request};
 use crate::kafka::{self, Kafka};
 use crate::reader::Reader;
 
-const WITHIN: Duration = Duration::from_secs(10);
+const WITHIN: Duration = Duration::from_secs(60);
 const BODY: &[u8] = br#"{"type":"AddPerson","data":{"PersonId":1,"Fields":{"Serial":"1"},"Waitlists":[]}}"#;
 static SERIAL: AtomicU64 = AtomicU64::new(2);
 
@@ -53,23 +53,19 @@ fn of_two_copies_of_a_journal_one_ends_with_4_and_does_not_start_again() {
     let original = Home::new(kafka.bootstrap(), &topics, "");
     let first = original.start();
     accept(first.public);
-    first.wait_until("delivered", Duration::from_secs(30), |bridge| bridge.metric("waitbridge_journal_undelivered_records") == 0.0);
+    first.wait_until("delivered", WITHIN, |bridge| bridge.metric("waitbridge_journal_undelivered_records") == 0.0);
     assert_eq!(first.terminate(), 0);
 
     let copy = Home::new(kafka.bootstrap(), &topics, "");
     copy_folder(&original.path("journal"), &copy.path("journal"));
     let mut first = original.start();
     accept(first.public);
-    first.wait_until("the first publishes", Duration::from_secs(30), |bridge| {
-        bridge.metric("waitbridge_journal_undelivered_records") == 0.0
-    });
+    first.wait_until("the first publishes", WITHIN, |bridge| bridge.metric("waitbridge_journal_undelivered_records") == 0.0);
     let second = copy.start();
     accept(second.public);
-    second.wait_until("the second publishes", Duration::from_secs(30), |bridge| {
-        bridge.metric("waitbridge_journal_undelivered_records") == 0.0
-    });
+    second.wait_until("the second publishes", WITHIN, |bridge| bridge.metric("waitbridge_journal_undelivered_records") == 0.0);
     let kept = accept(first.public);
-    assert_eq!(first.wait(Duration::from_secs(60)), 4, "{}", first.said());
+    assert_eq!(first.wait(WITHIN), 4, "{}", first.said());
     let (code, said) = original.try_start().err().expect("a marked folder is not opened");
     assert_eq!(code, 4, "{said}");
     assert!(said.contains("journal drain"), "{said}");
@@ -98,22 +94,22 @@ fn drain(home: &Home, dir: &Path) -> (i32, String) {
 #[test]
 fn sigterm_answers_what_is_in_flight_and_ends_with_0() {
     let kafka = kafka::shared();
-    let home = Home::new(kafka.bootstrap(), &kafka.new_topics(1), &server("drain_deadline = \"10s\""));
+    let home = Home::new(kafka.bootstrap(), &kafka.new_topics(1), &server("drain_deadline = \"60s\""));
     let mut bridge = home.start();
     let idle = Connection::open(bridge.public).unwrap();
     let mut slow = Connection::open(bridge.public).unwrap();
     let whole = request("POST", &format!("/webhooks/sunshine/{TOKEN}"), &[], BODY);
     let (head, tail) = whole.split_at(whole.len() - 10);
     slow.send(head).unwrap();
-    bridge.wait_until("the first bytes are in", Duration::from_secs(10), |bridge| bridge.metric("waitbridge_deliveries_in_flight") == 1.0);
+    bridge.wait_until("the first bytes are in", WITHIN, |bridge| bridge.metric("waitbridge_deliveries_in_flight") == 1.0);
     bridge.signal("TERM");
-    bridge.wait_until("the listener is closed", Duration::from_secs(10), |bridge| Connection::open(bridge.public).is_err());
+    bridge.wait_until("the listener is closed", WITHIN, |bridge| Connection::open(bridge.public).is_err());
     slow.send(tail).unwrap();
     let answer = slow.answer().unwrap();
     assert_eq!(answer.status, 200);
     let ended = Instant::now();
-    assert_eq!(bridge.wait(Duration::from_secs(20)), 0);
-    assert!(ended.elapsed() < Duration::from_secs(8), "an idle connection does not hold it up");
+    assert_eq!(bridge.wait(2 * WITHIN), 0);
+    assert!(ended.elapsed() < Duration::from_secs(40), "an idle connection does not hold it up");
     drop(idle);
     assert!(bridge.said().contains("undelivered_records"), "what is left is named");
 }
@@ -121,7 +117,7 @@ fn sigterm_answers_what_is_in_flight_and_ends_with_0() {
 #[test]
 fn a_kept_alive_connection_is_told_that_the_server_goes_and_a_hangup_ends_nothing() {
     let kafka = kafka::shared();
-    let home = Home::new(kafka.bootstrap(), &kafka.new_topics(1), &server("drain_deadline = \"8s\""));
+    let home = Home::new(kafka.bootstrap(), &kafka.new_topics(1), &server("drain_deadline = \"30s\""));
     let mut bridge = home.start();
     let mut kept = Connection::open(bridge.public).unwrap();
     let path = format!("/webhooks/sunshine/{TOKEN}");
@@ -139,7 +135,7 @@ fn a_kept_alive_connection_is_told_that_the_server_goes_and_a_hangup_ends_nothin
         status => assert_eq!((status, last.code().as_str(), last.header("retry-after")), (503, "draining", Some("10"))),
     }
     assert!(kept.is_closed());
-    assert_eq!(bridge.wait(Duration::from_secs(20)), 0);
+    assert_eq!(bridge.wait(2 * WITHIN), 0);
 }
 
 #[test]
@@ -149,16 +145,16 @@ fn sigterm_with_kafka_away_ends_with_0_within_its_deadline_and_names_what_is_lef
     let home = Home::new(kafka.bootstrap(), &topics, &server("drain_deadline = \"3s\""));
     let bridge = home.start();
     accept(bridge.public);
-    bridge.wait_until("delivered", Duration::from_secs(30), |bridge| bridge.metric("waitbridge_journal_undelivered_records") == 0.0);
+    bridge.wait_until("delivered", WITHIN, |bridge| bridge.metric("waitbridge_journal_undelivered_records") == 0.0);
     kafka.stop();
     let kept = accept(bridge.public);
     let before = Instant::now();
     assert_eq!(bridge.terminate(), 0);
-    assert!(before.elapsed() < Duration::from_secs(8), "{:?}", before.elapsed());
+    assert!(before.elapsed() < Duration::from_secs(20), "{:?}", before.elapsed());
 
     kafka.start_again();
     let again = home.start();
-    let read = Reader::new(kafka.bootstrap(), &[&topics.person]).read_until(2, Duration::from_secs(60));
+    let read = Reader::new(kafka.bootstrap(), &[&topics.person]).read_until(2, WITHIN);
     assert_eq!(read[1].header("ce_acceptid"), Some(kept.as_str()));
     assert_eq!(again.terminate(), 0);
 }
@@ -171,7 +167,7 @@ fn a_topic_that_is_missing_is_named_and_heals_without_a_restart() {
     let bridge = Home::new(kafka.bootstrap(), &topics, "").start();
     accept(bridge.public);
     let series = format!("waitbridge_relay_blocked{{reason=\"unknown_topic\",topic=\"{}\"}}", topics.person);
-    bridge.wait_until("it is named", Duration::from_secs(60), |bridge| {
+    bridge.wait_until("it is named", WITHIN, |bridge| {
         let metrics = once(bridge.admin, &request("GET", "/metrics", &[], b""));
         String::from_utf8(metrics.body).unwrap().contains(&series)
     });
@@ -179,7 +175,7 @@ fn a_topic_that_is_missing_is_named_and_heals_without_a_restart() {
     assert_eq!(ready.status, 200, "Kafka's state is not in the status");
     assert!(String::from_utf8(ready.body).unwrap().contains("unknown_topic"));
     kafka.create_topic(&topics.person, 1, &[]);
-    let read = Reader::new(kafka.bootstrap(), &[&topics.person]).read_until(1, Duration::from_secs(60));
+    let read = Reader::new(kafka.bootstrap(), &[&topics.person]).read_until(1, WITHIN);
     assert_eq!(read.len(), 1);
 }
 
@@ -198,7 +194,7 @@ fn send_delivers_signed_and_a_wrong_secret_is_refused() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("signature_mismatch"));
     let sent = send(&["--url", &token_url, "--sample", "waitlistplus/AddPerson", "--count", "20", "--rate", "200"]);
     assert_eq!(sent.status.code(), Some(0), "{}", String::from_utf8_lossy(&sent.stderr));
-    assert_eq!(Reader::new(kafka.bootstrap(), &[&topics.person]).read_until(20, Duration::from_secs(30)).len(), 20);
+    assert_eq!(Reader::new(kafka.bootstrap(), &[&topics.person]).read_until(20, WITHIN).len(), 20);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The operator's commands, as they are run beside a real service on a real Kafka.
 
 use std::fs;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -70,6 +70,29 @@ fn every_command_has_a_help_with_an_example() {
         let ran = run(&[&words[..], &["--help"]].concat());
         assert_eq!(ran.code, 0, "{words:?}");
         assert!(ran.out.contains("Example"), "{words:?}:\n{}", ran.out);
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let home = Home::new("127.0.0.1:1", &kafka::shared().new_topics(1), "");
+    let (settings, body) = (home.path("waitbridge.toml"), home.path("body"));
+    fs::write(&body, "{}").unwrap();
+    let (settings, body) = (settings.to_str().unwrap(), body.to_str().unwrap());
+    for arguments in [
+        &["schema"][..],
+        &["token"],
+        &["check", "--config", settings],
+        &["check", "--print", "--config", settings],
+        &["explain", body, "--endpoint", "sunshine", "--config", settings],
+        &["explain", body, "--endpoint", "sunshine", "--config", settings, "--json"],
+        &["demo", "--duration", "1s"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_waitbridge"));
+        let mut ran = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(ran.stdout.take());
+        let ended = ran.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{arguments:?} {}", String::from_utf8_lossy(&ended.stderr));
     }
 }
 
@@ -146,6 +169,8 @@ fn a_folder_without_a_journal_is_said_so_and_stays_empty() {
     assert_eq!(ran.code, 1);
     assert!(ran.err.contains("holds no journal"), "{}", ran.err);
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    let none = run(&["journal", "stat", "--dir", folder.join("none").to_str().unwrap()]);
+    assert_eq!((none.code, none.err.matches("No such file").count()), (1, 1), "{}", none.err);
 }
 
 /// The settings of one broker.
@@ -211,9 +236,11 @@ fn a_kafka_that_does_not_answer_is_named_with_the_time_that_it_was_given() {
     let home = Home::new("127.0.0.1:1", &kafka::shared().new_topics(1), &server(""));
     let ran = on(&home, &["topics"]);
     assert_eq!(ran.code, 1);
-    for said in ["127.0.0.1:1", "for 10.", "Connection refused"] {
+    for said in ["asked 127.0.0.1:1 for ", "Connection refused"] {
         assert!(ran.err.contains(said), "{said} in\n{}", ran.err);
     }
+    let seconds = ran.err.split(" for ").nth(1).and_then(|rest| rest.split(' ').next()).and_then(|seconds| seconds.parse::<f64>().ok());
+    assert!(seconds.is_some_and(|seconds| seconds >= 10.0), "{}", ran.err);
 }
 
 /// The same settings, with the addresses on which this process listens.
@@ -253,7 +280,7 @@ fn status_says_first_whether_anything_is_wrong_and_what() {
     accept(&bridge, 2);
     bridge.wait_until("it waits for kafka", WITHIN, |bridge| {
         let page = beside(&home, bridge, &["status"]).out;
-        page.contains("2 wrong:") && page.contains("the relay waits for kafka") && page.contains("signature_mismatch")
+        page.contains(" wrong:") && page.contains("the relay waits for kafka") && page.contains("signature_mismatch")
     });
     let status = beside(&home, &bridge, &["status", "--json"]);
     assert_eq!((status.json()["ready"].as_bool(), status.json()["journal"]["undelivered_records"].as_u64()), (Some(true), Some(1)));
@@ -280,6 +307,13 @@ fn doctor_finds_nothing_wrong_where_all_is_well_and_fences_nobody() {
     assert_eq!(before.code, 3, "{}", before.out);
     assert!(before.out.contains("missing") && before.out.contains("the first start makes it"), "{}", before.out);
     assert!(!home.path("journal").exists(), "it makes nothing");
+    let path = home.path("waitbridge.toml");
+    let settings = fs::read_to_string(&path).unwrap();
+    fs::write(&path, settings.replace("[kafka]", "[kafka]\ncreate_topics = true")).unwrap();
+    let made_at_start = on(&home, &["doctor"]);
+    assert_eq!(made_at_start.code, 0, "{}", made_at_start.out);
+    assert!(made_at_start.out.contains("the start makes it (kafka.create_topics)"), "{}", made_at_start.out);
+    fs::write(&path, settings).unwrap();
     assert_eq!(on(&home, &["topics", "--create"]).code, 0);
 
     let bridge = home.start();
@@ -287,7 +321,13 @@ fn doctor_finds_nothing_wrong_where_all_is_well_and_fences_nobody() {
     delivered(&bridge);
     let ran = beside(&home, &bridge, &["doctor"]);
     assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
-    assert!(ran.out.contains("0 problems, 0 warnings"), "{}", ran.out);
+    let warned = |ran: &Ran| {
+        let checks = ran.json()["checks"].as_array().unwrap().clone();
+        let said = checks.into_iter().filter(|check| check["level"] != "ok").map(|check| check["said"].as_str().unwrap().to_owned());
+        // How quick this machine's disk is at the moment, and how full, is not ours.
+        said.filter(|said| !said.contains("sync of 4 KiB") && !said.contains(" free; ")).collect::<Vec<_>>()
+    };
+    assert_eq!(warned(&beside(&home, &bridge, &["doctor", "--json"])), [""; 0]);
     for said in [
         "cluster ",
         "connected in",
@@ -317,7 +357,7 @@ fn doctor_ends_in_time_and_says_what_to_do_where_kafka_refuses_or_hangs() {
         let home = Home::new(brokers, &kafka::shared().new_topics(1), "");
         let started = Instant::now();
         let ran = on(&home, &["doctor", "--json"]);
-        assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+        assert!(started.elapsed() < WITHIN, "{:?}", started.elapsed());
         assert_eq!(ran.code, 3, "{}", ran.out);
         let report = ran.json();
         let kafka: Vec<&Value> = report["checks"].as_array().unwrap().iter().filter(|check| check["area"] == "kafka").collect();

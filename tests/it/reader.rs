@@ -9,7 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::kafka::{client, unique};
 
-const ASK: Duration = Duration::from_secs(10);
+const ASK: Duration = Duration::from_secs(60);
 const END_WITHIN: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, PartialEq, Eq)]

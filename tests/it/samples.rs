@@ -14,7 +14,7 @@ use crate::http::Connection;
 use crate::kafka::{self, Topics};
 use crate::reader::{Reader, Record};
 
-const READABLE_WITHIN: Duration = Duration::from_secs(30);
+const READABLE_WITHIN: Duration = Duration::from_secs(60);
 
 struct Sample {
     name: String,

@@ -10,7 +10,7 @@ use crate::bridge::{BASIC, Bridge, Home, PUBLIC_URL, SECRET, TOKEN};
 use crate::http::{Answer, once, request};
 use crate::kafka;
 
-const WITHIN: Duration = Duration::from_secs(20);
+const WITHIN: Duration = Duration::from_secs(60);
 const BODY: &[u8] = br#"{"type":"visit.created","data":{"id":"1"}}"#;
 
 fn post(bridge: &Bridge, secret: &str, url: &str) -> Answer {

@@ -164,7 +164,7 @@ impl Played<'_> {
             let consumer: BaseConsumer = consumer.expect("a consumer");
             consumer
         });
-        let end = |consumer: &BaseConsumer| consumer.fetch_watermarks(&self.topic, 0, Duration::from_secs(10)).expect("watermarks").1;
+        let end = |consumer: &BaseConsumer| consumer.fetch_watermarks(&self.topic, 0, WITHIN).expect("watermarks").1;
         let deadline = Instant::now() + WITHIN;
         assert!(end(&stable) < end(&all), "there is nothing open");
         while end(&stable) < end(&all) {

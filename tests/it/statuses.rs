@@ -119,7 +119,7 @@ fn a_refused_sender_cannot_keep_the_connection_with_a_body_that_never_ends() {
         let chunk = [b"400\r\n".as_slice(), &[b'x'; 1024], b"\r\n"].concat();
         let begun = Instant::now();
         while endless.send(&chunk).is_ok() {
-            assert!(begun.elapsed() < Duration::from_secs(10), "{path} is read for ever");
+            assert!(begun.elapsed() < Duration::from_secs(60), "{path} is read for ever");
             std::thread::sleep(Duration::from_millis(5));
         }
         assert!(endless.answer().map_or(true, |answer| answer.status == status), "{path}");
@@ -161,13 +161,13 @@ fn more_bytes_in_flight_than_allowed_are_refused_and_counted_back() {
         connection.send(&vec![b'x'; 500_000]).unwrap();
         half_sent.push(connection);
     }
-    bridge.wait_until("the halves have arrived", Duration::from_secs(10), |bridge| {
+    bridge.wait_until("the halves have arrived", Duration::from_secs(60), |bridge| {
         bridge.metric("waitbridge_bodies_in_flight_bytes") >= 1_000_000.0
     });
     let refused = check(&bridge, "one too many", &request("POST", &path, &[], &vec![b' '; 100_000]), 503, "overloaded");
     assert_eq!(refused.header("retry-after"), Some("10"));
     drop(half_sent);
-    bridge.wait_until("the bytes are given back", Duration::from_secs(10), |bridge| {
+    bridge.wait_until("the bytes are given back", Duration::from_secs(60), |bridge| {
         bridge.metric("waitbridge_bodies_in_flight_bytes") == 0.0
     });
     check(&bridge, "room again", &request("POST", &path, &[], BODY), 200, "accepted");

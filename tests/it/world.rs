@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use waitbridge::timestamp::Timestamp;
 
+use crate::model::generate::random::Random;
+
 const BEGIN_MS: i64 = 1_704_067_200_000;
 const LISTS: [&str; 3] = ["Infants", "Toddlers", "Preschool"];
 
@@ -20,7 +22,7 @@ pub struct Delivery {
 
 #[derive(Default)]
 pub struct World {
-    chance: u64,
+    random: Random,
     now_ms: i64,
     serial: u64,
     contacts: BTreeMap<u64, Contact>,
@@ -73,7 +75,7 @@ pub struct Tables {
 
 impl World {
     pub fn new(seed: u64) -> World {
-        World { chance: seed, now_ms: BEGIN_MS, ..World::default() }
+        World { random: Random::new(seed), now_ms: BEGIN_MS, ..World::default() }
     }
 
     /// Something happens.
@@ -350,12 +352,8 @@ impl World {
         time(self.now_ms)
     }
 
-    /// SplitMix64, less than `below`.
     fn roll(&mut self, below: u64) -> u64 {
-        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.chance ^ self.chance >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ mixed >> 31) % below
+        self.random.below(below)
     }
 }
 

@@ -8,7 +8,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::ledger::Ledger;
 use super::story::Vendor;
-use crate::cli::tail::line::{Paint, line};
+use crate::cli::show::{Paint, page};
+use crate::cli::tail::line::line;
 use crate::kafka::follow::Followed;
 
 pub enum Show {
@@ -37,8 +38,9 @@ impl Show {
 
     pub fn record(&mut self, record: &Followed) {
         match self {
-            Show::Lines => println!("  {}", line(record, Paint::Plain)),
-            Show::Live(live) => live.record(line(record, Paint::on(&stdout()))),
+            // The story ends as it would with a reader, and its exit code says how.
+            Show::Lines => drop(page(&format!("  {}", line(record, Paint::Plain)))),
+            Show::Live(live) => live.record(line(record, Paint::of_stdout())),
         }
     }
 
@@ -103,9 +105,12 @@ pub fn came_out(ledger: &Ledger) -> String {
     ledger.out_by_kind.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(", ")
 }
 
-pub fn stands(ledger: &Ledger, undelivered: Option<u64>) -> String {
+pub fn latency(ledger: &Ledger) -> Option<String> {
+    let (median, most) = ledger.latency_ms()?;
+    Some(format!("{median} ms from a webhook to its reader, 99 of 100 within {most} ms"))
+}
+
+fn stands(ledger: &Ledger, undelivered: Option<u64>) -> String {
     let undelivered = undelivered.map_or("unknown".to_owned(), |count| count.to_string());
-    let latency =
-        ledger.latency_ms().map(|(median, most)| format!("; from a webhook to its reader {median} ms, 99 of 100 within {most} ms"));
-    format!("undelivered: {undelivered}{}", latency.unwrap_or_default())
+    format!("undelivered: {undelivered}{}", latency(ledger).map(|latency| format!("; {latency}")).unwrap_or_default())
 }

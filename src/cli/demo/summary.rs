@@ -1,21 +1,22 @@
 //! How the demo ended, for a newcomer.
 
 use super::ledger::{Ledger, NATURES, Row};
-use super::show::{came_in, came_out, stands};
+use super::show::{came_in, came_out, latency};
 use super::story::Nature;
 
 /// `seconds`: how long deliveries were sent, which a slow machine makes longer than was asked for.
-pub fn print(ledger: &Ledger, seconds: f64) {
-    println!("\nCame in     in {seconds:.1} s: {}", came_in(ledger));
-    println!("Came out    {}", came_out(ledger));
-    println!("In the end  {}\n", stands(ledger, None).trim_start_matches("undelivered: unknown; "));
-    println!("{:22}{:>6}{:>12}{:>11}   what should become of them", "deliveries", "sent", "answered ok", "ended ok");
+pub fn page(ledger: &Ledger, seconds: f64) -> String {
+    let mut page = format!("\nCame in     in {seconds:.1} s: {}\nCame out    {}\n", came_in(ledger), came_out(ledger));
+    if let Some(latency) = latency(ledger) {
+        page += &format!("It took     {latency}\n");
+    }
+    page += &format!("\n{:22}{:>6}{:>12}{:>11}   what should become of them\n", "deliveries", "sent", "answered ok", "ended ok");
     for nature in NATURES {
         let Row { sent, answered_right, came_out_right } = ledger.row(nature);
         let (name, fate) = words(nature);
-        println!("{name:22}{sent:>6}{answered_right:>12}{came_out_right:>11}   {fate}");
+        page += &format!("{name:22}{sent:>6}{answered_right:>12}{came_out_right:>11}   {fate}\n");
     }
-    println!("\n{}", verdict(ledger));
+    page + "\n" + &verdict(ledger)
 }
 
 fn words(nature: Nature) -> (&'static str, &'static str) {

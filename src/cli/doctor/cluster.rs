@@ -9,7 +9,8 @@ use crate::cli::show::count;
 use crate::cli::topics::{Compared, compared, words};
 use crate::journal::disk::inspect::Inspection;
 use crate::kafka::cluster::Cluster;
-use crate::kafka::compare::Weight;
+use crate::kafka::compare::{Standing, Weight};
+use crate::kafka::topics::Spec;
 use crate::kafka::{Cause, Checkpoint, Fault};
 use crate::settings::Settings;
 
@@ -32,7 +33,7 @@ pub(super) fn look(settings: &Settings, journal: Option<&Inspection>) -> Notes {
     };
     // Whoever does not answer this answers nothing.
     if overview(&mut notes, &cluster, &settings.kafka.brokers) == Answered::Yes {
-        topics(&mut notes, &cluster);
+        topics(&mut notes, &cluster, &settings.kafka.create);
         checkpoint(&mut notes, cluster.checkpoint(&settings.kafka.checkpoint_topic), journal);
         transactions(&mut notes, &cluster);
     }
@@ -112,12 +113,17 @@ fn connect(address: &str) -> Result<Duration, String> {
     Err(why)
 }
 
-fn topics(notes: &mut Notes, cluster: &Cluster) {
+/// `made`: those that the start makes if they are missing.
+fn topics(notes: &mut Notes, cluster: &Cluster, made: &[Spec]) {
     let topics = match cluster.topics() {
         Ok(topics) => compared(topics),
         Err(fault) => return notes.problem(format!("the topics cannot be seen: {fault}"), advice(&fault)),
     };
-    for Compared { spec, differences, .. } in topics {
+    for Compared { spec, standing, differences } in topics {
+        if standing == Standing::Missing && made.contains(&spec) {
+            notes.warning(format!("topic {} is missing", spec.name), "the start makes it (kafka.create_topics)");
+            continue;
+        }
         if differences.is_empty() {
             notes.fine(format!("topic {} is as it should be", spec.name));
         }

@@ -56,13 +56,13 @@ const DEPENDS: &[&str] = &[
 impl Becomes {
     pub fn of(
         endpoint: &Endpoint,
+        auth: Auth,
         settings: Settings,
         memory: memory::Limits,
         endpoints: Arc<Endpoints>,
         body: &[u8],
         received: Timestamp,
     ) -> Result<Becomes> {
-        let auth = if endpoint.provider.signing().is_some() { Auth::Hmac } else { Auth::Token };
         let (tenant, name) = (&endpoint.tenant, &endpoint.name);
         let record = Record { accept_id: Uuid::now_v7(), auth, vendor: endpoint.vendor, tenant, endpoint: name, traceparent: None, body };
         let stored = Stored { position: Position { partition: 0, offset: 1 }, received_ms: received.ms(), bytes: record.encode() };

@@ -29,7 +29,7 @@ impl Personal {
     }
 }
 
-pub fn json(endpoint: &Endpoint, checked: Option<&Checked>, shown: &Shown) -> Value {
+pub fn object(endpoint: &Endpoint, checked: Option<&Checked>, shown: &Shown) -> Value {
     let mut all = json!(shown);
     all["endpoint"] = json!(endpoint.name);
     all["vendor"] = json!(endpoint.vendor);
@@ -39,7 +39,7 @@ pub fn json(endpoint: &Endpoint, checked: Option<&Checked>, shown: &Shown) -> Va
     all
 }
 
-pub fn text(endpoint: &Endpoint, checked: Option<&Checked>, shown: &Shown) -> String {
+pub fn page(endpoint: &Endpoint, checked: Option<&Checked>, shown: &Shown) -> String {
     let mut lines = vec![row("endpoint", &format!("{} ({}, tenant {})", endpoint.name, endpoint.vendor, endpoint.tenant))];
     if endpoint.pending == Pending::Yes {
         lines.push(row("", "it is pending: every delivery is answered 503 endpoint_pending until pending is false"));

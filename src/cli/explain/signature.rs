@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::delivery::{Head, Headers};
 use crate::providers::diagnosis::{Evidence, diagnose};
-use crate::providers::endpoints::{Endpoint, Endpoints};
+use crate::providers::endpoints::{Endpoint, Endpoints, signings_beside};
 use crate::providers::signing::Signing;
 
 #[derive(Serialize)]
@@ -31,10 +31,7 @@ impl Checked {
     }
 
     fn failed(endpoint: &Endpoint, endpoints: &Endpoints, signing: &Signing, evidence: &Evidence) -> Checked {
-        let all = endpoints.all();
-        let others = all.values().filter(|other| other.name != endpoint.name);
-        let others: Vec<(&str, &Signing)> = others.filter_map(|other| Some((other.name.as_str(), other.provider.signing()?))).collect();
-        let found = diagnose(signing, &others, evidence);
+        let found = diagnose(signing, &signings_beside(&endpoints.all(), &endpoint.name), evidence);
         Checked { verified: false, secret: None, cause: Some(found.cause.as_str()), advice: Some(found.advice) }
     }
 }

@@ -50,25 +50,27 @@ impl Tally {
         }
     }
 
-    pub fn print(&self, seconds: f64) {
-        println!("{} sent in {seconds:.1} s", self.came.values().map(|count| count.answers).sum::<u64>());
+    pub fn page(&self, seconds: f64) -> String {
+        let mut page = format!("{} sent in {seconds:.1} s\n", self.came.values().map(|count| count.answers).sum::<u64>());
         for (nature, name) in NATURES {
             let of_nature = self.of(nature);
             let sent: u64 = of_nature.iter().map(|(_, count)| count.answers).sum();
             if sent > 0 {
-                println!("  {sent:6} {name:9} expected {}, came {}", self.expected(nature), listed(&of_nature));
+                page += &format!("  {sent:6} {name:9} expected {}, came {}\n", self.expected(nature), listed(&of_nature));
             }
         }
-        if self.is_as_expected() {
-            println!("every answer was the one to expect");
-        } else {
-            for ((nature, label), count) in self.came.iter().filter(|(_, count)| count.expected == Expected::No) {
-                eprintln!("not expected: {} × {label} instead of {}", count.answers, self.expected(*nature));
-            }
-        }
+        page + if self.is_as_expected() { "every answer was the one to expect" } else { "" }
     }
 
-    pub fn json(&self, seconds: f64) -> Value {
+    /// A line for each answer that was not the one to expect.
+    pub fn unexpected(&self) -> Vec<String> {
+        let unexpected = self.came.iter().filter(|(_, count)| count.expected == Expected::No);
+        let told = unexpected
+            .map(|((nature, label), count)| format!("not expected: {} × {label} instead of {}", count.answers, self.expected(*nature)));
+        told.collect()
+    }
+
+    pub fn object(&self, seconds: f64) -> Value {
         let of = |nature| {
             let answers: BTreeMap<&str, u64> = self.of(nature).iter().map(|(label, count)| (*label, count.answers)).collect();
             json!({ "sent": answers.values().sum::<u64>(), "expected": self.expected(nature), "answers": answers })
@@ -110,7 +112,7 @@ mod tests {
             let mut tally = Tally::new("401");
             tally.note(nature, &answer);
             assert_eq!(tally.is_as_expected(), expected, "{nature:?} {answer:?}");
-            assert_eq!(tally.json(1.0)["as_expected"], expected);
+            assert_eq!(tally.object(1.0)["as_expected"], expected);
         }
     }
 
@@ -121,7 +123,7 @@ mod tests {
             tally.note(Nature::Genuine, &Answer::Accepted(id.to_owned()));
         }
         tally.note(Nature::Damaged, &Answer::Other("404 not_found".to_owned()));
-        let summary = tally.json(0.5);
+        let summary = tally.object(0.5);
         assert_eq!(summary["genuine"], json!({"sent": 2, "expected": "200", "answers": {"200": 2}}));
         assert_eq!(summary["damaged"], json!({"sent": 1, "expected": "404", "answers": {"404 not_found": 1}}));
         assert_eq!((&summary["repeated"]["sent"], &summary["seconds"]), (&json!(0), &json!(0.5)));

@@ -4,44 +4,25 @@ use serde_json::{Map, Value, json};
 
 use super::mask::masked;
 use super::view::{Event, View};
+use crate::cli::show::{Color, Paint};
 use crate::kafka::follow::Followed;
-
-/// What sets off the marks of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Paint {
-    Plain,
-    Color,
-}
-
-impl Paint {
-    /// For something that is a terminal, unless the user wants none.
-    pub fn on(terminal: &impl std::io::IsTerminal) -> Paint {
-        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        if terminal.is_terminal() && !unwanted { Paint::Color } else { Paint::Plain }
-    }
-
-    fn paint(self, code: &str, text: &str) -> String {
-        match self {
-            Paint::Plain => text.to_owned(),
-            Paint::Color => format!("\x1b[{code}m{text}\x1b[0m"),
-        }
-    }
-}
 
 const DEAD_LETTER: &str = "dead letter";
 const FOREIGN: &str = "not waitbridge's";
-const YELLOW: &str = "33";
-const RED: &str = "31";
-const DIM: &str = "2";
 
 /// When it was received, what it is, its key, and what it says in a few words.
 pub fn line(record: &Followed, paint: Paint) -> String {
-    let shown = |time: &str, kind: &str, gist: String| format!("{} {kind:18} {}  {gist}", paint.paint(DIM, &clock(time)), record.key);
+    let shown =
+        |time: &str, kind: &str, gist: String| format!("{} {kind:18} {}  {gist}", paint.paint(Color::Dim, &clock(time)), record.key);
     match View::of(record) {
         View::Event(event) => shown(event.attribute("receivedtime"), kind(event.attribute("type")), gist(&event, paint)),
         View::DeadLetter => {
             let (reason, bytes) = (record.header("wb_reason").unwrap_or_default(), record.value.as_ref().map_or(0, Vec::len));
-            shown(record.header("wb_receivedtime").unwrap_or_default(), DEAD_LETTER, paint.paint(RED, &format!("{reason}, {bytes} bytes")))
+            shown(
+                record.header("wb_receivedtime").unwrap_or_default(),
+                DEAD_LETTER,
+                paint.paint(Color::Red, &format!("{reason}, {bytes} bytes")),
+            )
         }
         View::Foreign => shown("", FOREIGN, String::new()),
     }
@@ -70,7 +51,7 @@ pub fn kind_of(record: &Followed) -> String {
 fn gist(event: &Event, paint: Paint) -> String {
     let data = masked(&event.data);
     let told = [entries(&data), location_status(&data), message(&data), person(&data), version(event)].into_iter().flatten();
-    let marks = marks(event).into_iter().map(|mark| paint.paint(YELLOW, &mark));
+    let marks = marks(event).into_iter().map(|mark| paint.paint(Color::Yellow, &mark));
     // First, so that a narrow terminal shows them.
     marks.chain(told).collect::<Vec<_>>().join(" · ")
 }

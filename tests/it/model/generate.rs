@@ -4,7 +4,7 @@
 
 mod doc;
 mod oddities;
-mod random;
+pub mod random;
 mod waitlistplus;
 mod waitwhile;
 

@@ -1,5 +1,6 @@
 //! SplitMix64: a seed gives the same run again.
 
+#[derive(Default)]
 pub struct Random(u64);
 
 impl Random {
