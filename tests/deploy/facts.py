@@ -1,5 +1,5 @@
 """What the files for deploying owe each other: every metric is shown or watched, every panel says what a bad value looks like, every
-alert has its page and its tests, and every secret stays out of the files."""
+alert has its page and its tests, nothing is open to the network, and pods keep to Pod Security "restricted"."""
 
 import json
 import pathlib
@@ -80,8 +80,23 @@ def ports_open_to_all():
         yield from (f"docker-compose.yml: {name} opens {port} to the network" for port in service.get("ports", []) if not port.startswith("127.0.0.1:"))
 
 
+def pods_unrestricted():
+    for path in (ROOT / "k8s").rglob("*.yaml"):
+        for thing in yaml.safe_load_all(path.read_text()):
+            pod = thing["spec"]["template"]["spec"] if thing["kind"] in ("StatefulSet", "Deployment", "Job") else None
+            if pod is None:
+                continue
+            of_pod = pod.get("securityContext", {})
+            if not of_pod.get("runAsNonRoot") or of_pod.get("seccompProfile") != {"type": "RuntimeDefault"}:
+                yield f"{path.name}: runAsNonRoot and seccompProfile RuntimeDefault are wanted"
+            for container in pod["containers"] + pod.get("initContainers", []):
+                own = container.get("securityContext", {})
+                wanted = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+                yield from (f"{path.name}: {container['name']}: {key} must be {value}" for key, value in wanted.items() if own.get(key) != value)
+
+
 def main():
-    checks = [metrics_unseen, panels_unclear, alerts_unexplained, ports_open_to_all]
+    checks = [metrics_unseen, panels_unclear, alerts_unexplained, ports_open_to_all, pods_unrestricted]
     problems = [problem for check in checks for problem in check()]
     for problem in problems:
         print(problem, file=sys.stderr)
