@@ -74,7 +74,7 @@ fn run(seed: u64) -> Result<Hits, String> {
 }
 
 fn judged(world: &World) -> Result<Hits, String> {
-    world.forget_copy();
+    world.leave_copy();
     let damages = world.damages.load(Ordering::Relaxed) as usize;
     let memory = if damages > 0 || world.window_shrank.load(Ordering::Relaxed) { Window::Damaged } else { Window::Whole };
     lock(&world.ledger).judge(&lock(&world.cluster).committed, damages, memory)?;
@@ -121,7 +121,7 @@ fn live(world: &Arc<World>, disk: &Arc<ModelDisk>, kin: Kin) -> Life {
             Err(error) => panic!("{error}"),
         };
         if kin == Kin::First {
-            world.forget_copy();
+            world.leave_copy();
         }
         let process = Arc::new(Process::new(world.clone(), disk.clone(), log, writer, kin));
         let relay = relay(&process, source);

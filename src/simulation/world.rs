@@ -181,21 +181,11 @@ impl World {
         lock(&self.plan).marked = Some(next);
     }
 
-    /// The first process has gone on: what was sent to the copy stays there.
+    /// The first process goes on, or starts again: what was sent to the copy stays there.
     pub fn leave_copy(&self) {
         let mut plan = lock(&self.plan);
         if let Some(copy) = plan.copy.take() {
             lock(&self.ledger).forget(copy.sent);
-        }
-    }
-
-    /// The first process ended before it learned of the copy, and starts again as if that had been its own past.
-    pub fn forget_copy(&self) {
-        let mut plan = lock(&self.plan);
-        if let Some(copy) = plan.copy.take() {
-            let mut ledger = lock(&self.ledger);
-            let until = ledger.entries.len();
-            ledger.forget(copy.sent.start..until);
         }
     }
 

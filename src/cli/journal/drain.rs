@@ -9,6 +9,7 @@ use anyhow::Result;
 
 use crate::app::drain::{self, Drained};
 use crate::cli::ConfigFile;
+use crate::cli::show::{self, count};
 use crate::cli::stop::Interrupt;
 use crate::settings;
 use crate::shutdown::Stop;
@@ -39,11 +40,15 @@ impl Drain {
         stop_when_asked(Interrupt::listen()?, stop.clone())?;
         match drain::drain(settings, &self.dir, stop)? {
             Drained::Whole { records } => {
-                println!("{records} records are in Kafka; nothing is left in {}: it can be deleted", self.dir.display());
+                show::page(&format!(
+                    "{} to Kafka; nothing is left in {}: it can be deleted\n",
+                    count(records, "record"),
+                    self.dir.display()
+                ))?;
                 Ok(ExitCode::SUCCESS)
             }
             Drained::Stopped { records } => {
-                println!("stopped after {records} records; run it again to go on");
+                show::page(&format!("stopped after {}; run it again to go on\n", count(records, "record")))?;
                 Ok(ExitCode::FAILURE)
             }
         }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::recovery::{Parts, hold_folder, text_of};
+use super::segments::parse_owner;
 use super::source::DISOWNED;
 use super::storage::{LocalFolder, Storage, write_whole};
 use super::{DiskSource, OpenError, Options, wall_clock};
@@ -75,8 +76,8 @@ impl Record {
     /// From here on, before `until`, is what only this copy holds.
     fn own_from(&self, until: u64) -> u64 {
         let least = self.first.max(self.delivered);
-        let held = self.winner.rsplit_once('/').and_then(|(_, held)| held.parse().ok());
-        held.filter(|held| *held <= until).map_or(least, |held: u64| held.max(least))
+        let held = parse_owner(&self.winner).map(|(_, held)| held);
+        held.filter(|held| *held <= until).map_or(least, |held| held.max(least))
     }
 }
 

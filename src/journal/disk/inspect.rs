@@ -254,8 +254,17 @@ fn piece(shelf: &dyn Shelf, dir: &Path, base: u64) -> Result<Option<Piece>, Open
         Err(HeaderError::Newer(found)) => return Err(OpenError::NewerFormat { path: dir.join(name), found }),
     };
     let before = header.map_or_else(Totals::default, |header| header.before);
-    let segment =
-        Segment { base, last: u64::MAX, newest_ms: i64::MAX, end: file_bytes, file_bytes, before, records: None, stage: Stage::Open };
+    let segment = Segment {
+        base,
+        last: u64::MAX,
+        newest_ms: i64::MAX,
+        end: file_bytes,
+        file_bytes,
+        before,
+        boot: None,
+        records: None,
+        stage: Stage::Open,
+    };
     Ok(Some(Piece { segment, header }))
 }
 

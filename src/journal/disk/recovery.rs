@@ -186,13 +186,22 @@ impl Disk<'_> {
     fn segment(&self, base: u64, id: Uuid, before: Totals) -> Result<(Segment, Option<i64>), OpenError> {
         let name = segment_name(base);
         let (file_bytes, header) = header(self.storage, &name).map_err(self.io(&name))?;
-        let mut segment =
-            Segment { base, last: u64::MAX, newest_ms: i64::MAX, end: file_bytes, file_bytes, before, records: None, stage: Stage::Sealed };
+        let mut segment = Segment {
+            base,
+            last: u64::MAX,
+            newest_ms: i64::MAX,
+            end: file_bytes,
+            file_bytes,
+            before,
+            boot: None,
+            records: None,
+            stage: Stage::Sealed,
+        };
         match header {
             Ok(header) if header.journal != id => Err(self.damaged(&name, format!("belongs to journal {}, not {id}", header.journal))),
             Ok(header) if header.base != base => Err(self.damaged(&name, format!("was {}", segment_name(header.base)))),
             Ok(header) => {
-                segment.before = header.before;
+                (segment.before, segment.boot) = (header.before, Some(header.boot));
                 Ok((segment, Some(header.created_ms)))
             }
             Err(HeaderError::Newer(found)) => Err(OpenError::NewerFormat { path: self.options.dir.join(name), found }),
@@ -224,6 +233,7 @@ impl Disk<'_> {
         self.tell_of(&tail, &mut cursor, newest, synced)?;
         settle(&*file, &mut cursor, &tail, newest.end)?;
         (newest.last, newest.newest_ms, newest.end, newest.file_bytes) = (held.last, held.newest_ms, tail.end, tail.end);
+        newest.records = Some(tail.next - newest.base);
         Ok(())
     }
 

@@ -42,6 +42,8 @@ pub struct Segment {
     pub file_bytes: u64,
     /// What the journal ever held before it.
     pub before: Totals,
+    /// The start that wrote it, where its header tells.
+    pub boot: Option<Uuid>,
     /// How many records it holds, where it is closed and the header of the next one tells.
     pub records: Option<u64>,
     pub stage: Stage,
@@ -116,6 +118,24 @@ pub struct Log {
     pub _lock: Box<dyn std::any::Any + Send + Sync>,
 }
 
+/// The start that put its name there, and one past the last seq that its disk knew by then.
+pub fn parse_owner(name: &str) -> Option<(Uuid, u64)> {
+    let (boot, held) = name.split_once('/')?;
+    Some((boot.parse().ok()?, held.parse().ok()?))
+}
+
+impl Segment {
+    /// Its last record, where that is known for sure.
+    fn holds_to(&self) -> Option<u64> {
+        match (self.records, self.stage) {
+            (Some(0), _) => None,
+            (Some(records), _) => Some(self.base + records - 1),
+            (None, Stage::Open) => Some(self.last).filter(|last| *last >= self.base),
+            (None, Stage::Sealed) => None,
+        }
+    }
+}
+
 /// A thread that panicked poisons the journal by itself; its locks need not tell of it again.
 pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -142,6 +162,15 @@ impl Log {
     /// that stand in another copy of the folder are not in this one.
     pub fn owner(&self) -> String {
         format!("{}/{}", self.boot, self.held)
+    }
+
+    /// Where what stands here and in no copy that this owner could have begins, before `until`.
+    pub fn only_here(&self, owner: &str, until: u64) -> Option<u64> {
+        let (boot, held) = parse_owner(owner)?;
+        let state = self.state();
+        let anothers = state.segments.iter().filter(|segment| segment.boot.is_some_and(|writer| writer != boot));
+        let begins = anothers.filter(|segment| segment.holds_to().is_some_and(|last| last >= held)).map(|segment| segment.base.max(held));
+        begins.min().filter(|begins| *begins < until)
     }
 
     /// The journal can no longer promise anything: refuse everything until the process has been started again.

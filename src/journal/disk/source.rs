@@ -24,6 +24,7 @@ pub struct DiskSource {
     owner: String,
     assigned: Option<Assignment>,
     rollback_told: bool,
+    copy_told: bool,
     drain_from: Option<u64>,
 }
 
@@ -34,7 +35,15 @@ impl DiskSource {
         let delivered = log.state().delivered;
         reader.seek(delivered)?;
         let owner = log.owner();
-        Ok(DiskSource { log, reader, owner, assigned: Some(Assignment::Assigned(0)), rollback_told: false, drain_from: None })
+        Ok(DiskSource {
+            log,
+            reader,
+            owner,
+            assigned: Some(Assignment::Assigned(0)),
+            rollback_told: false,
+            copy_told: false,
+            drain_from: None,
+        })
     }
 
     /// Only what stands from here on is published, under a checkpoint of its own.
@@ -49,17 +58,39 @@ impl DiskSource {
             return checkpoint.map_or_else(marked, |checkpoint| checkpoint.next).max(from);
         }
         let Some(checkpoint) = checkpoint else { return self.marked() };
-        if checkpoint.metadata == self.owner || checkpoint.next <= self.log.held {
+        if checkpoint.metadata == self.owner {
             return checkpoint.next;
         }
+        if let Some(own) = self.only_here(checkpoint) {
+            return own;
+        }
+        if checkpoint.next <= self.log.held {
+            return checkpoint.next;
+        }
+        self.tell_of_rollback(checkpoint.next);
+        // What the checkpoint covers in between is not what this start accepted under the same seqs.
+        checkpoint.next.min(self.log.first)
+    }
+
+    /// Another copy of this folder has published past what it could not have: that is still to be done, but for what the
+    /// mark knows to be.
+    fn only_here(&mut self, checkpoint: &Checkpoint) -> Option<u64> {
+        let begins = self.log.only_here(&checkpoint.metadata, checkpoint.next)?;
+        let own = begins.max(locked(&self.log.mark).delivered().map_or(0, |mark| mark.next)).min(checkpoint.next);
+        if !self.copy_told && own < checkpoint.next {
+            self.copy_told = true;
+            tracing::error!(checkpoint = checkpoint.next, own, "a copy of this folder was at work; going on with what only this one holds");
+        }
+        Some(own)
+    }
+
+    fn tell_of_rollback(&mut self, checkpoint: u64) {
         if !self.rollback_told {
             self.rollback_told = true;
             self.log.metrics.journal_rolled_back();
-            let (checkpoint, held) = (checkpoint.next, self.log.held);
+            let held = self.log.held;
             tracing::error!(checkpoint, held, "Kafka has more than this disk ever held: it is an older copy, or its tail was lost");
         }
-        // What the checkpoint covers in between is not what this start accepted under the same seqs.
-        checkpoint.next.min(self.log.first)
     }
 
     fn marked(&self) -> u64 {

@@ -240,6 +240,34 @@ fn a_disk_restored_from_a_snapshot_gives_no_seq_twice_and_loses_nothing_that_it_
     assert_eq!(start.metric("journal_rollbacks_total"), 1.0);
 }
 
+/// The one that was copied ends before it learns of the other, and starts again when that one is gone.
+#[test]
+fn what_a_copied_folder_accepted_meanwhile_is_published_by_its_next_start() {
+    let folder = Folder::new();
+    let mut start = folder.open();
+    start.append("delivered");
+    start.resume(None);
+    start.texts();
+    let both = start.append("both");
+    drop(start);
+    let copy = folder.copy();
+    let mut mine = folder.open();
+    mine.append("mine");
+    drop(mine);
+    let mut other = copy.open();
+    let others = other.append("the other's");
+    let name = other.source.owner().unwrap().to_owned();
+    assert_eq!((other.resume(Some((both, "before"))), other.texts()), (both, vec!["both".to_owned(), "the other's".to_owned()]));
+    let mut again = folder.open();
+    again.append("later");
+    again.resume(Some((others + 1, &name)));
+    assert_eq!(again.texts(), ["mine", "later"]);
+    drop(other);
+    let mut other = copy.open();
+    other.resume(Some((others + 1, &name)));
+    assert_eq!(other.texts(), [""; 0], "of its own it has published all");
+}
+
 #[test]
 fn a_damaged_place_costs_at_most_the_record_that_it_is_in() {
     let frame = 32 + 8;

@@ -130,7 +130,17 @@ impl Writer {
         log.storage.sync_dir("")?;
         let end = SEGMENT_HEADER_BYTES;
         let (before, file_bytes) = (self.totals, blank.bytes);
-        let segment = Segment { base, last: base - 1, newest_ms: created_ms, end, file_bytes, before, records: None, stage: Stage::Open };
+        let segment = Segment {
+            base,
+            last: base - 1,
+            newest_ms: created_ms,
+            end,
+            file_bytes,
+            before,
+            boot: Some(log.boot),
+            records: None,
+            stage: Stage::Open,
+        };
         let mut state = log.state();
         state.segments.push_back(segment);
         state.spare = Spare::Wanted;

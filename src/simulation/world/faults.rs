@@ -70,8 +70,7 @@ impl World {
         if process.kin == Kin::Copy {
             return self.end_copy(process);
         }
-        // Whoever was copied must learn of it first: killed before, it would take what the copy said for its own.
-        if self.faults.is_empty() || lock(&self.plan).copy.is_some() {
+        if self.faults.is_empty() {
             return;
         }
         let fault = self.faults[self.below(self.faults.len() as u64) as usize];
