@@ -251,7 +251,7 @@ fn what_a_copied_folder_accepted_meanwhile_is_published_by_its_next_start() {
     let both = start.append("both");
     drop(start);
     let copy = folder.copy();
-    let mut mine = folder.open();
+    let mine = folder.open();
     mine.append("mine");
     drop(mine);
     let mut other = copy.open();
