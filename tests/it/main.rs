@@ -23,6 +23,7 @@ mod look;
 mod model;
 mod ops;
 mod privacy;
+mod proofs;
 mod reference;
 mod reload;
 mod samples;
