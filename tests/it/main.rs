@@ -3,6 +3,7 @@
 //! First stand the fixtures, then what is tested with them. `tests/run` prepares the machine and runs it all.
 
 mod bridge;
+mod cluster;
 mod foreign;
 mod http;
 mod kafka;

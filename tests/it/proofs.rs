@@ -3,6 +3,7 @@
 //! `WAITBRIDGE_PROOF_ROUNDS=30 tests/run --test it proofs::power -- --nocapture` runs one longer and prints what it found;
 //! without the variable each runs the few rounds that the gate has time for. `WAITBRIDGE_SEED` plays the same moments again.
 
+mod brokers;
 mod power;
 
 use std::path::Path;

@@ -16,7 +16,7 @@ use super::{Rounds, count, holds, program, tell};
 use crate::bridge::{Bridge, Home};
 use crate::foreign::output;
 use crate::kafka;
-use crate::kills::{DRAIN_WITHIN, PAUSE, SENDERS, SMALL_BATCHES, scatter, undelivered_is_zero, wait_for_more};
+use crate::kills::{COMMITTED, DRAIN_WITHIN, PAUSE, SENDERS, SMALL_BATCHES, scatter, undelivered_is_zero, wait_for_more};
 use crate::load::{Load, Verdict};
 
 const ROUNDS: u64 = 2;
@@ -40,7 +40,7 @@ fn the_same_power_cuts_lose_events_when_nothing_is_synced() {
     let rounds = Rounds::or(ROUNDS);
     if can_mount(&rounds) {
         let folder = crate::process::new_folder("without-sync");
-        let verdict = power_cuts(&rounds, &without_sync(&folder), Duration::ZERO);
+        let verdict = power_cuts(&rounds, &without_sync(&folder), Duration::from_secs(5));
         tell("power loss without fdatasync", &rounds, &verdict);
         assert!(verdict.lost > 0, "{verdict:?}");
     }
@@ -54,9 +54,13 @@ fn power_cuts(rounds: &Rounds, program: &Path, within: Duration) -> Verdict {
     let load = Load::start(SENDERS, PAUSE);
     for round in 0..rounds.count {
         let chance = scatter(rounds.seed ^ round);
-        set_brokers(&home, if round.is_multiple_of(2) { NOWHERE } else { kafka.bootstrap() });
+        let is_away = round.is_multiple_of(2);
+        set_brokers(&home, if is_away { NOWHERE } else { kafka.bootstrap() });
         let mut bridge = home.start();
         load.aim(Some(bridge.public));
+        if !is_away {
+            bridge.wait_until("it publishes", DRAIN_WITHIN, |bridge| bridge.metric(COMMITTED) > 0.0);
+        }
         wait_for_more(&load, 50 + chance % 500);
         stop(&mut bridge);
         let copy = disk.copy(round);
