@@ -51,6 +51,13 @@ impl Cluster {
         self.kafka.bootstrap.replace(',', "\", \"")
     }
 
+    /// Of this topic's first partition.
+    pub fn leader(&self, topic: &str) -> usize {
+        let consumer: BaseConsumer = client(&self.kafka.bootstrap).create().expect("a client");
+        let metadata = consumer.fetch_metadata(Some(topic), START_WITHIN).expect("metadata");
+        metadata.topics()[0].partitions()[0].leader() as usize - 1
+    }
+
     pub fn kill(&mut self, node: usize) {
         self.nodes[node].end("KILL");
     }
