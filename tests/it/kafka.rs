@@ -241,7 +241,7 @@ impl Own {
         let voters = controller.replace("CONTROLLER://", "1@");
         let common = [SERVER, &[("log.dirs", &data), ("controller.quorum.voters", &voters)], own].concat();
         let both = format!("{broker},{controller}");
-        let server = [&common[..], &[("process.roles", "broker,controller"), ("listeners", &both), ("advertised.listeners", &broker)]];
+        let server = [&common[..], &[("process.roles", "broker,controller"), ("listeners", &both), ("advertised.listeners", &broker)], own];
         write("server.properties", lines(&server.concat()));
         write("server.log4j2.properties", LOG4J.to_owned());
         write("controller.properties", lines(&[&common[..], CONTROLLER, &[("listeners", &controller)]].concat()));

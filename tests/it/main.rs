@@ -9,6 +9,7 @@ mod http;
 mod kafka;
 mod load;
 mod process;
+mod proxy;
 mod reader;
 mod repeats;
 mod source;

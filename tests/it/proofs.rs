@@ -4,15 +4,24 @@
 //! without the variable each runs the few rounds that the gate has time for. `WAITBRIDGE_SEED` plays the same moments again.
 
 mod brokers;
+mod copies;
+mod full;
+mod network;
 mod power;
+mod terminate;
 
+use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::foreign::kcat_records;
+use crate::bridge::Home;
+use crate::foreign::{kcat_records, output};
 use crate::kills::{read_event, seed};
 use crate::load::{Accepted, ReadEvent, Verdict, judge};
 
+/// Nobody listens there: a Kafka that is away.
+const NOWHERE: &str = "127.0.0.1:1";
 const POLL: Duration = Duration::from_millis(200);
 
 /// How often, and from which seed on.
@@ -51,6 +60,21 @@ fn tell(what: &str, rounds: &Rounds, verdict: &Verdict) {
 fn holds(verdict: &Verdict) {
     assert!(verdict.accepted > 0, "{verdict:?}");
     assert_eq!(*verdict, Verdict { accepted: verdict.accepted, read: verdict.read, ..Verdict::default() });
+}
+
+/// For the next start.
+fn set_brokers(home: &Home, brokers: &str) {
+    let settings = fs::read_to_string(home.path("waitbridge.toml")).unwrap();
+    let lines = settings.lines().map(|line| match line.starts_with("brokers = ") {
+        true => format!("brokers = [\"{brokers}\"]\n"),
+        false => format!("{line}\n"),
+    });
+    fs::write(home.path("waitbridge.toml"), lines.collect::<String>()).unwrap();
+}
+
+/// Mounting wants it.
+fn is_root() -> bool {
+    output(Command::new("id").arg("-u"), "").trim() == "0"
 }
 
 fn program() -> &'static Path {

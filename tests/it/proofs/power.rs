@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::{Rounds, count, holds, program, tell};
+use super::{NOWHERE, Rounds, count, holds, is_root, program, set_brokers, tell};
 use crate::bridge::{Bridge, Home};
 use crate::foreign::output;
 use crate::kafka;
@@ -21,8 +21,6 @@ use crate::load::{Load, Verdict};
 
 const ROUNDS: u64 = 2;
 const IMAGE_BYTES: u64 = 1 << 30;
-/// Nobody listens there.
-const NOWHERE: &str = "127.0.0.1:1";
 
 #[test]
 fn a_power_cut_loses_nothing_that_was_answered() {
@@ -135,15 +133,6 @@ fn is_stopped(pid: u32) -> bool {
     threads.all(|thread| fs::read_to_string(thread.unwrap().path().join("stat")).is_ok_and(|stat| stat.contains(") T ")))
 }
 
-fn set_brokers(home: &Home, brokers: &str) {
-    let settings = fs::read_to_string(home.path("waitbridge.toml")).unwrap();
-    let lines = settings.lines().map(|line| match line.starts_with("brokers = ") {
-        true => format!("brokers = [\"{brokers}\"]\n"),
-        false => format!("{line}\n"),
-    });
-    fs::write(home.path("waitbridge.toml"), lines.collect::<String>()).unwrap();
-}
-
 /// The program with its syncs taken away.
 fn without_sync(folder: &Path) -> PathBuf {
     let (library, script) = (folder.join("without_sync.so"), folder.join("waitbridge-without-sync"));
@@ -156,9 +145,8 @@ fn without_sync(folder: &Path) -> PathBuf {
 
 /// Mounting wants root and a loop device. A run that nobody asked for goes without, loudly.
 fn can_mount(rounds: &Rounds) -> bool {
-    let is_root = output(Command::new("id").arg("-u"), "").trim() == "0";
     let has_loop = Command::new("losetup").arg("--find").output().is_ok_and(|found| found.status.success());
-    let can = is_root && has_loop;
+    let can = is_root() && has_loop;
     assert!(can || !rounds.is_asked_for, "power loss needs root and a loop device: losetup --find");
     if !can {
         eprintln!("POWER LOSS DID NOT RUN: it needs root and a loop device");

@@ -1,0 +1,42 @@
+//! A network between waitbridge and Kafka that delays, cuts and half-closes, under load.
+
+use std::time::Duration;
+
+use super::{Rounds, count, holds, tell};
+use crate::bridge::Home;
+use crate::kafka::Kafka;
+use crate::kills::{COMMITTED, DRAIN_WITHIN, PAUSE, SENDERS, SMALL_BATCHES, scatter, undelivered_is_zero, wait_for_more};
+use crate::load::Load;
+use crate::proxy::{Proxy, Weather};
+
+/// One of each weather.
+const ROUNDS: u64 = 3;
+const WEATHERS: [Weather; 3] = [Weather::Slow(Duration::from_millis(200)), Weather::Cut, Weather::HalfClosed];
+
+#[test]
+fn a_network_that_delays_cuts_and_half_closes_loses_nothing_and_doubles_nothing() {
+    let rounds = Rounds::or(ROUNDS);
+    let proxy = Proxy::start();
+    // Whoever asks the broker for its address is sent through the proxy.
+    let kafka = Kafka::start(&[("advertised.listeners", &format!("PLAINTEXT://{}", proxy.address))]);
+    proxy.aim(kafka.bootstrap().parse().unwrap());
+    let topics = kafka.new_topics(3);
+    let home = Home::new(&proxy.address.to_string(), &topics, SMALL_BATCHES);
+    let bridge = home.start();
+    let load = Load::start(SENDERS, PAUSE);
+    load.aim(Some(bridge.public));
+    for (round, weather) in (0..rounds.count).zip(WEATHERS.into_iter().cycle()) {
+        let before = bridge.metric(COMMITTED);
+        bridge.wait_until("it publishes", DRAIN_WITHIN, |bridge| bridge.metric(COMMITTED) > before + 2.0);
+        proxy.set(weather);
+        wait_for_more(&load, 100 + scatter(rounds.seed ^ round) % 2000);
+        proxy.set(Weather::Fair);
+    }
+    wait_for_more(&load, 100);
+    let accepted = load.finish();
+    undelivered_is_zero(&bridge);
+    let (verdict, _) = count(kafka.bootstrap(), &topics.person, &accepted, DRAIN_WITHIN);
+    tell("a bad network", &rounds, &verdict);
+    holds(&verdict);
+    assert_eq!(bridge.terminate(), 0);
+}
