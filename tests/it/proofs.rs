@@ -7,6 +7,7 @@ mod brokers;
 mod copies;
 mod full;
 mod network;
+mod outage;
 mod power;
 mod terminate;
 
@@ -15,9 +16,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::bridge::Home;
-use crate::foreign::{kcat_records, output};
-use crate::kills::{read_event, seed};
+use crate::bridge::{Bridge, Home};
+use crate::foreign::{kcat_each, output};
+use crate::kills::{COMMITTED, DRAIN_WITHIN, read_event, seed};
 use crate::load::{Accepted, ReadEvent, Verdict, judge};
 
 /// Nobody listens there: a Kafka that is away.
@@ -43,13 +44,20 @@ impl Rounds {
 fn count(bootstrap: &str, topic: &str, accepted: &Accepted, within: Duration) -> (Verdict, Vec<ReadEvent>) {
     let deadline = Instant::now() + within;
     loop {
-        let read: Vec<ReadEvent> = kcat_records(bootstrap, topic).iter().map(read_event).collect();
+        let mut read = Vec::new();
+        kcat_each(bootstrap, topic, |record| read.push(read_event(record)));
         let verdict = judge(accepted, &read);
         if verdict.lost == 0 || Instant::now() > deadline {
             return (verdict, read);
         }
         std::thread::sleep(POLL);
     }
+}
+
+/// More than it had published before.
+fn publishes(bridge: &Bridge) {
+    let before = bridge.metric(COMMITTED);
+    bridge.wait_until("it publishes", DRAIN_WITHIN, |bridge| bridge.metric(COMMITTED) > before + 2.0);
 }
 
 fn tell(what: &str, rounds: &Rounds, verdict: &Verdict) {

@@ -12,7 +12,7 @@ use crate::kills::{DRAIN_WITHIN, PAUSE, SENDERS, SMALL_BATCHES, undelivered_is_z
 use crate::load::Load;
 
 const ROUNDS: u64 = 1;
-const SIZE_BYTES: u64 = 256 << 20;
+const SIZE_BYTES: u64 = 64 << 20;
 const REFUSED: &str = r#"waitbridge_deliveries_total{endpoint="sunshine",outcome="journal_full",vendor="waitlistplus"}"#;
 
 #[test]
@@ -26,6 +26,8 @@ fn a_full_disk_is_503_until_it_is_freed_and_loses_nothing() {
     let kafka = kafka::shared();
     let topics = kafka.new_topics(3);
     let home = Home::new(kafka.bootstrap(), &topics, SMALL_BATCHES);
+    let settings = fs::read_to_string(home.path("waitbridge.toml")).unwrap();
+    fs::write(home.path("waitbridge.toml"), settings.replace("segment = \"8MiB\"", "segment = \"2MiB\"")).unwrap();
     let _small = Small::mount(&home);
     let bridge = home.start();
     let load = Load::start(SENDERS, PAUSE);
