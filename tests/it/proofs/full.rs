@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use super::{Rounds, count, holds, tell};
 use crate::bridge::{Bridge, Home};
 use crate::foreign::output;
 use crate::http::{once, request};
 use crate::kafka;
-use crate::kills::{DRAIN_WITHIN, PAUSE, SENDERS, SMALL_BATCHES, undelivered_is_zero, wait_for_more};
+use crate::kills::{DRAIN_WITHIN, SENDERS, undelivered_is_zero, wait_for_more};
 use crate::load::Load;
 
 const ROUNDS: u64 = 1;
@@ -25,12 +26,10 @@ fn a_full_disk_is_503_until_it_is_freed_and_loses_nothing() {
     }
     let kafka = kafka::shared();
     let topics = kafka.new_topics(3);
-    let home = Home::new(kafka.bootstrap(), &topics, SMALL_BATCHES);
-    let settings = fs::read_to_string(home.path("waitbridge.toml")).unwrap();
-    fs::write(home.path("waitbridge.toml"), settings.replace("segment = \"8MiB\"", "segment = \"2MiB\"")).unwrap();
+    let home = Home::new(kafka.bootstrap(), &topics, "");
     let _small = Small::mount(&home);
     let bridge = home.start();
-    let load = Load::start(SENDERS, PAUSE);
+    let load = Load::start(SENDERS, Duration::ZERO);
     load.aim(Some(bridge.public));
     wait_for_more(&load, 100);
     for _ in 0..rounds.count {

@@ -28,7 +28,7 @@ fn a_network_that_delays_cuts_and_half_closes_loses_nothing_and_doubles_nothing(
     publishes(&bridge);
     for (round, weather) in (0..rounds.count).zip(WEATHERS.into_iter().cycle()) {
         proxy.set(weather);
-        wait_for_more(&load, 100 + scatter(rounds.seed ^ round) % 2000);
+        wait_for_more(&load, 100 + scatter(rounds.seed ^ round) % 500);
         proxy.set(Weather::Fair);
         let fair = Instant::now();
         publishes(&bridge);
