@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::envelope::Outgoing;
 
+mod bounded;
 mod client;
 pub mod cluster;
 pub mod compare;

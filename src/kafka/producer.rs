@@ -17,6 +17,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tracing::{debug, warn};
 
+use super::bounded::within;
 use super::client::client_config;
 use super::fault::{abortable, fatal, fault_of, refused, text_of};
 use super::partitions::Partitions;
@@ -27,12 +28,15 @@ use crate::shutdown::Stop;
 
 /// While records are on their way: how often to look whether the time to stop is up.
 const STOP_LOOK: Duration = Duration::from_millis(200);
+/// What a call may take beyond its time-out before it is left behind.
+const OVERTIME: Duration = Duration::from_secs(2);
 /// Events of the checkpoint's consumer that one call takes away.
 const EVENTS_MAX: usize = 100;
 
 pub struct KafkaBroker {
     options: Options,
-    producer: Option<ThreadedProducer<Context>>,
+    /// Shared with a call that did not return.
+    producer: Option<Arc<ThreadedProducer<Context>>>,
     consumer: Option<BaseConsumer<Context>>,
     context: Context,
 }
@@ -45,7 +49,7 @@ impl KafkaBroker {
         Ok(KafkaBroker { options, producer: None, consumer: None, context })
     }
 
-    fn producer(&self) -> Result<&ThreadedProducer<Context>, Fault> {
+    fn producer(&self) -> Result<&Arc<ThreadedProducer<Context>>, Fault> {
         self.producer.as_ref().ok_or_else(|| fatal(Cause::State, "there is no producer yet"))
     }
 
@@ -96,7 +100,7 @@ impl Broker for KafkaBroker {
         self.producer = None;
         topics::create_missing(&self.options, &self.options.create)?;
         let made = producer_config(&self.options).create_with_context(self.context.clone());
-        self.producer = Some(made.map_err(|error| Fault { class: Class::Fatal, ..fault_of(&error) })?);
+        self.producer = Some(Arc::new(made.map_err(|error| Fault { class: Class::Fatal, ..fault_of(&error) })?));
         Ok(())
     }
 
@@ -134,7 +138,10 @@ impl Broker for KafkaBroker {
             let mut added = offsets.find_partition(&checkpoint.topic, checkpoint.partition).expect("added above");
             added.set_metadata(&checkpoint.metadata);
         }
-        self.producer()?.send_offsets_to_transaction(&offsets, &group, CALL_TIMEOUT).map_err(|error| {
+        let producer = self.producer()?.clone();
+        let sent = within(CALL_TIMEOUT + OVERTIME, move || producer.send_offsets_to_transaction(&offsets, &group, CALL_TIMEOUT));
+        let sent = sent.ok_or_else(|| fatal(Cause::TimedOut, "the group's coordinator is gone and the call did not return"))?;
+        sent.map_err(|error| {
             let fault = fault_of(&error);
             let topic = checkpoints.first().map(|checkpoint| checkpoint.topic.clone());
             Fault { topic: topic.filter(|_| matches!(fault.cause, Cause::UnknownTopic | Cause::NotAuthorized)), ..fault }

@@ -172,6 +172,11 @@ impl Bridge {
         self.wait(Duration::from_secs(60))
     }
 
+    /// The exit code, if it has ended.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.process.ended()
+    }
+
     pub fn wait(&mut self, within: Duration) -> i32 {
         self.process.wait(within)
     }

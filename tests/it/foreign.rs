@@ -2,7 +2,7 @@
 //! Nothing of ours, not even our Kafka client, stands between the broker and what these return.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -29,14 +29,29 @@ struct KcatRecord {
 
 /// All committed records of a topic, one JSON object a line.
 pub fn kcat(bootstrap: &str, topic: &str) -> String {
+    output(&mut kcat_command(bootstrap, topic), "")
+}
+
+fn kcat_command(bootstrap: &str, topic: &str) -> Command {
     let mut kcat = Command::new("kcat");
     kcat.args(["-C", "-J", "-e", "-q", "-o", "beginning", "-X", "isolation.level=read_committed", "-b", bootstrap, "-t", topic]);
-    output(&mut kcat, "")
+    kcat
 }
 
 /// The same, parsed.
 pub fn kcat_records(bootstrap: &str, topic: &str) -> Vec<Record> {
     kcat(bootstrap, topic).lines().map(|line| serde_json::from_str(line).expect("kcat's JSON")).map(KcatRecord::into_record).collect()
+}
+
+/// The same, one after the other, for a topic that would not fit into memory.
+pub fn kcat_each(bootstrap: &str, topic: &str, mut take: impl FnMut(&Record)) {
+    let mut kcat = kcat_command(bootstrap, topic);
+    let mut child = kcat.stdout(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{kcat:?}: {error}; run tests/prepare once"));
+    for line in BufReader::new(child.stdout.take().expect("piped")).lines() {
+        let record: KcatRecord = serde_json::from_str(&line.expect("UTF-8")).expect("kcat's JSON");
+        take(&record.into_record());
+    }
+    assert!(child.wait().expect("its end").success(), "{kcat:?}");
 }
 
 /// What the CloudEvents SDK makes of lines of [`kcat`]: the attributes of each event, the record's key as its

@@ -25,12 +25,12 @@ use uuid::Uuid;
 use crate::process::{Process, new_folder};
 
 const VERSION: &str = "4.3.1";
-const START_WITHIN: Duration = Duration::from_secs(120);
+pub const START_WITHIN: Duration = Duration::from_secs(120);
 const STOP_WITHIN: Duration = Duration::from_secs(60);
 /// A minute is the least that Kafka can be set to.
 const EXPIRED_WITHIN: Duration = Duration::from_secs(180);
 const TOPIC_WITHIN: Duration = Duration::from_secs(60);
-const ASK: Duration = Duration::from_millis(500);
+pub const ASK: Duration = Duration::from_millis(500);
 
 /// What a test wants beyond [`SERVER`]: lines of server.properties, which win.
 pub type Properties<'a> = &'a [(&'a str, &'a str)];
@@ -81,21 +81,24 @@ const JVM: &[&str] = &["-Xms64m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+U
 pub fn shared() -> &'static Kafka {
     static SHARED: OnceLock<Kafka> = OnceLock::new();
     SHARED.get_or_init(|| match env::var("WAITBRIDGE_TEST_KAFKA") {
-        Ok(bootstrap) if !bootstrap.is_empty() => Kafka { bootstrap, own: None },
+        Ok(bootstrap) if !bootstrap.is_empty() => Kafka { bootstrap, replicas: 1, own: None },
         _ => Kafka::start(&[]),
     })
 }
 
 pub struct Kafka {
-    bootstrap: String,
+    pub bootstrap: String,
+    /// Of each topic that it makes.
+    pub replicas: i32,
     /// `None` for a Kafka that somebody else runs.
-    own: Option<Own>,
+    pub own: Option<Own>,
 }
 
-struct Own {
+/// One broker of the tests' own.
+pub struct Own {
     folder: PathBuf,
     place: Place,
-    process: Option<Process>,
+    pub process: Option<Process>,
     killed: bool,
 }
 
@@ -111,13 +114,11 @@ pub struct Topics {
 impl Kafka {
     /// A broker of this test's own.
     pub fn start(properties: Properties) -> Kafka {
-        let folder = new_folder("kafka");
         let (port, controller) = (free_port(), free_port());
-        let own = Own { folder, place: Place::find(), process: None, killed: false };
-        own.write_settings(port, controller, properties);
+        let own = Own::new(port, controller, properties);
 
-        let mut kafka = Kafka { bootstrap: format!("127.0.0.1:{port}"), own: Some(own) };
-        kafka.own().format();
+        let mut kafka = Kafka { bootstrap: format!("127.0.0.1:{port}"), replicas: 1, own: Some(own) };
+        kafka.own().format(&new_cluster_id());
         kafka.start_again();
         kafka
     }
@@ -147,7 +148,7 @@ impl Kafka {
     pub fn create_topic(&self, name: &str, partitions: i32, properties: Properties) {
         let topic = properties
             .iter()
-            .fold(NewTopic::new(name, partitions, TopicReplication::Fixed(1)), |topic, (key, value)| topic.set(key, value));
+            .fold(NewTopic::new(name, partitions, TopicReplication::Fixed(self.replicas)), |topic, (key, value)| topic.set(key, value));
         let made = block_on(self.admin().create_topics([&topic], &AdminOptions::new())).expect("create_topics");
         made[0].as_ref().unwrap_or_else(|(topic, code)| panic!("topic {topic}: {code}"));
         self.wait_for_partitions(name, |leaders| leaders.len() == partitions as usize && leaders.iter().all(|leader| *leader >= 0));
@@ -227,6 +228,12 @@ impl Kafka {
 }
 
 impl Own {
+    pub fn new(port: u16, controller: u16, properties: Properties) -> Own {
+        let own = Own { folder: new_folder("kafka"), place: Place::find(), process: None, killed: false };
+        own.write_settings(port, controller, properties);
+        own
+    }
+
     fn write_settings(&self, port: u16, controller: u16, own: Properties) {
         let write = |name: &str, text: String| fs::write(self.folder.join(name), text).expect("a settings file");
         let data = self.folder.join("data").display().to_string();
@@ -234,22 +241,22 @@ impl Own {
         let voters = controller.replace("CONTROLLER://", "1@");
         let common = [SERVER, &[("log.dirs", &data), ("controller.quorum.voters", &voters)], own].concat();
         let both = format!("{broker},{controller}");
-        let server = [&common[..], &[("process.roles", "broker,controller"), ("listeners", &both), ("advertised.listeners", &broker)]];
+        let server = [&common[..], &[("process.roles", "broker,controller"), ("listeners", &both), ("advertised.listeners", &broker)], own];
         write("server.properties", lines(&server.concat()));
         write("server.log4j2.properties", LOG4J.to_owned());
         write("controller.properties", lines(&[&common[..], CONTROLLER, &[("listeners", &controller)]].concat()));
         write("controller.log4j2.properties", [LOG4J, CONTROLLER_LOG4J].concat());
     }
 
-    fn format(&self) {
+    pub fn format(&self, cluster_id: &str) {
         // One in 64 ids begins with a dash: behind `=` it is not taken for an option.
-        let cluster = format!("--cluster-id={}", BASE64_URL_SAFE_NO_PAD.encode(Uuid::new_v4()));
+        let cluster = format!("--cluster-id={cluster_id}");
         let mut format = self.java("server", "kafka.tools.StorageTool", &["format", &cluster, "-c"]);
         let code = format.wait(START_WITHIN);
         assert!(code == 0, "StorageTool ended with {code}:\n{}", format.log_tail());
     }
 
-    fn run(&mut self) {
+    pub fn run(&mut self) {
         assert!(self.process.is_none(), "it runs already");
         if std::mem::take(&mut self.killed) {
             self.fence();
@@ -275,7 +282,7 @@ impl Own {
         controller.wait(STOP_WITHIN);
     }
 
-    fn end(&mut self, signal: &str) {
+    pub fn end(&mut self, signal: &str) {
         let mut process = self.process.take().expect("it runs");
         process.signal(signal);
         process.wait(STOP_WITHIN);
@@ -337,6 +344,10 @@ impl Place {
     }
 }
 
+pub fn new_cluster_id() -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(Uuid::new_v4())
+}
+
 /// Who may write into our folder, as `docker run --user` wants it.
 fn owner(folder: &Path) -> String {
     use std::os::unix::fs::MetadataExt as _;
@@ -375,7 +386,7 @@ fn lines(properties: Properties) -> String {
 
 /// A port below those that the kernel gives to outgoing connections: one of those could be taken while a broker is down,
 /// even by a client that tries to reach that very broker.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 12_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);

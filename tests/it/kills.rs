@@ -11,12 +11,12 @@ use crate::reader::{Reader, Record};
 
 /// Kills of the bounded share that the gate runs; more by `WAITBRIDGE_KILL_ROUNDS`.
 const ROUNDS: u64 = 20;
-const SENDERS: u64 = 8;
-const PAUSE: Duration = Duration::from_millis(2);
+pub const SENDERS: u64 = 8;
+pub const PAUSE: Duration = Duration::from_millis(2);
 /// Many transactions, so that kills fall into every part of one.
-const SMALL_BATCHES: &str = "[relay]\nbatch_max = 50\nexpired_after = \"0s\"\n";
-const COMMITTED: &str = "waitbridge_relay_transactions_total{result=\"committed\"}";
-const DRAIN_WITHIN: Duration = Duration::from_secs(90);
+pub const SMALL_BATCHES: &str = "[relay]\nbatch_max = 50\nexpired_after = \"0s\"\n";
+pub const COMMITTED: &str = "waitbridge_relay_transactions_total{result=\"committed\"}";
+pub const DRAIN_WITHIN: Duration = Duration::from_secs(90);
 
 #[test]
 fn a_process_killed_at_any_moment_loses_nothing_doubles_nothing_and_keeps_the_order() {
@@ -86,7 +86,7 @@ fn kill_rounds(rounds: u64, program: &Path) -> Verdict {
     verdict
 }
 
-fn undelivered_is_zero(bridge: &Bridge) {
+pub fn undelivered_is_zero(bridge: &Bridge) {
     bridge.wait_until("everything is delivered", DRAIN_WITHIN, |bridge| bridge.metric("waitbridge_journal_undelivered_records") == 0.0);
 }
 
@@ -105,12 +105,12 @@ fn read_all(kafka: &Kafka, topics: &Topics, accepted: &Accepted) -> Vec<ReadEven
     }
 }
 
-fn read_event(record: &Record) -> ReadEvent {
+pub fn read_event(record: &Record) -> ReadEvent {
     let key = record.key.as_deref().unwrap_or_default();
     ReadEvent::of(key, record.header("ce_acceptid").unwrap_or_default(), record.value.as_deref().unwrap_or_default())
 }
 
-fn wait_for_more(load: &Load, more: u64) {
+pub fn wait_for_more(load: &Load, more: u64) {
     let (goal, deadline) = (load.accepted_count() + more, Instant::now() + Duration::from_secs(60));
     while load.accepted_count() < goal {
         assert!(Instant::now() < deadline, "no more 200s: {} of {goal}", load.accepted_count());
@@ -122,12 +122,12 @@ fn rounds() -> u64 {
     std::env::var("WAITBRIDGE_KILL_ROUNDS").ok().map_or(ROUNDS, |rounds| rounds.parse().expect("a number of rounds"))
 }
 
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
     std::env::var("WAITBRIDGE_SEED").ok().map_or_else(now, |seed| seed.parse().expect("a seed"))
 }
 
-fn scatter(seed: u64) -> u64 {
+pub fn scatter(seed: u64) -> u64 {
     let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB) >> 16
 }

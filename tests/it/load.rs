@@ -45,12 +45,17 @@ impl Accepted {
 
 impl Load {
     pub fn start(senders: u64, pause: Duration) -> Load {
+        Load::start_from(0, senders, pause)
+    }
+
+    /// With senders, and so persons, that begin at this number.
+    pub fn start_from(first: u64, senders: u64, pause: Duration) -> Load {
         let (stop, shared) = (Arc::new(AtomicBool::new(false)), Arc::new(Shared::default()));
         let start = |sender| {
             let (stop, shared) = (stop.clone(), shared.clone());
             std::thread::spawn(move || send_until(&stop, &shared, sender, pause))
         };
-        let senders = (0..senders).map(start).collect();
+        let senders = (first..first + senders).map(start).collect();
         Load { stop, shared, senders }
     }
 

@@ -3,11 +3,13 @@
 //! First stand the fixtures, then what is tested with them. `tests/run` prepares the machine and runs it all.
 
 mod bridge;
+mod cluster;
 mod foreign;
 mod http;
 mod kafka;
 mod load;
 mod process;
+mod proxy;
 mod reader;
 mod repeats;
 mod source;
@@ -23,6 +25,7 @@ mod look;
 mod model;
 mod ops;
 mod privacy;
+mod proofs;
 mod reference;
 mod reload;
 mod samples;

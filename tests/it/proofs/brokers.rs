@@ -1,0 +1,64 @@
+//! One broker of three is killed under load, waitbridge is, or both at the same moment.
+
+use std::time::{Duration, Instant};
+
+use super::{Rounds, count, holds, publishes, tell};
+use crate::bridge::Home;
+use crate::cluster::Cluster;
+use crate::kills::{DRAIN_WITHIN, SENDERS, SMALL_BATCHES, scatter, undelivered_is_zero, wait_for_more};
+use crate::load::Load;
+
+/// So that what piles up while a broker is away is delivered before the next one goes.
+const CALM: Duration = Duration::from_millis(40);
+/// Three brokers want a machine of their own: only when somebody asks for it.
+const ROUNDS: u64 = 0;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Killed {
+    /// That of the group whose offset is the checkpoint.
+    Coordinator,
+    AnyBroker,
+    BrokerAndBridge,
+}
+
+const KINDS: [Killed; 3] = [Killed::Coordinator, Killed::AnyBroker, Killed::BrokerAndBridge];
+
+/// A broker comes back only when events flow without it.
+#[test]
+fn a_broker_of_three_killed_alone_or_with_waitbridge_loses_nothing_and_doubles_nothing() {
+    let rounds = Rounds::or(ROUNDS);
+    if rounds.count == 0 {
+        eprintln!("a broker of three killed: not asked for; WAITBRIDGE_PROOF_ROUNDS=30 tests/run --test it proofs::brokers -- --nocapture");
+        return;
+    }
+    let mut cluster = Cluster::start();
+    let topics = cluster.kafka().new_topics(3);
+    let home = Home::new(&cluster.brokers(), &topics, SMALL_BATCHES);
+    let mut bridge = home.start();
+    let load = Load::start(SENDERS, CALM);
+    load.aim(Some(bridge.public));
+    for (round, killed) in (0..rounds.count).zip(KINDS.into_iter().cycle()) {
+        publishes(&bridge);
+        let chance = scatter(rounds.seed ^ round);
+        let node = if killed == Killed::Coordinator { cluster.leader("__consumer_offsets") } else { (chance / 1000 % 3) as usize };
+        std::thread::sleep(Duration::from_millis(chance % 700));
+        cluster.kill(node);
+        let away = Instant::now();
+        if killed == Killed::BrokerAndBridge {
+            bridge.kill();
+            bridge = home.start();
+            load.aim(Some(bridge.public));
+        }
+        publishes(&bridge);
+        eprintln!("{round}: {killed:?} killed, events flow again after {:.1} s", away.elapsed().as_secs_f32());
+        cluster.start_again(node);
+        cluster.wait_until_in_sync();
+    }
+    wait_for_more(&load, 100);
+    let accepted = load.finish();
+    undelivered_is_zero(&bridge);
+    let (verdict, _) = count(cluster.kafka().bootstrap(), &topics.person, &accepted, DRAIN_WITHIN);
+    tell("a broker of three killed", &rounds, &verdict);
+    holds(&verdict);
+    assert_eq!(bridge.terminate(), 0);
+}
