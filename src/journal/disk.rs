@@ -45,6 +45,7 @@ use super::{AppendError, Appended, Journal};
 use crate::metrics::Metrics;
 
 mod cursor;
+mod disowned;
 pub mod drain;
 mod format;
 mod holder;

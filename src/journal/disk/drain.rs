@@ -10,25 +10,14 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::disowned::{DISOWNED, Record};
 use super::recovery::{Parts, hold_folder, text_of};
-use super::segments::parse_owner;
-use super::source::DISOWNED;
 use super::storage::{LocalFolder, Storage, write_whole};
 use super::{DiskSource, OpenError, Options, wall_clock};
 use crate::metrics::Metrics;
 
 /// Holds the UUID of this drain, made once: a drain that was killed goes on where it was.
 const DRAIN: &str = "drain";
-
-/// What a process wrote down when it learned that it had lost.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Record {
-    /// The first seq of its last life.
-    pub first: u64,
-    pub delivered: u64,
-    /// The name on the checkpoint.
-    pub winner: String,
-}
 
 /// A folder that can be emptied.
 pub struct Drain {
@@ -59,26 +48,6 @@ fn made(storage: &dyn Storage) -> std::io::Result<Uuid> {
     let id = Uuid::new_v4();
     write_whole(storage, DRAIN, format!("{id}\n").as_bytes())?;
     Ok(id)
-}
-
-impl Record {
-    pub fn encode(&self) -> String {
-        format!("first={}\ndelivered={}\nwinner={}\n", self.first, self.delivered, self.winner)
-    }
-
-    /// What is missing, as on a disk that was full, is taken for the least.
-    fn decode(text: &str) -> Record {
-        let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-        let number = |key: &str| value(key).and_then(|text| text.parse().ok()).unwrap_or(0);
-        Record { first: number("first"), delivered: number("delivered"), winner: value("winner").unwrap_or_default().to_owned() }
-    }
-
-    /// From here on, before `until`, is what only this copy holds.
-    fn own_from(&self, until: u64) -> u64 {
-        let least = self.first.max(self.delivered);
-        let held = parse_owner(&self.winner).map(|(_, held)| held);
-        held.filter(|held| *held <= until).map_or(least, |held| held.max(least))
-    }
 }
 
 #[cfg(test)]

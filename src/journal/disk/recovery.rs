@@ -11,11 +11,12 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::cursor::{Cursor, Found, Record};
+use super::disowned::DISOWNED;
 use super::format::{HeaderError, SEGMENT_HEADER_BYTES, SegmentHeader, Totals, frame_bytes, segment_base, segment_name};
 use super::mark::Mark;
 use super::queue::Queue;
 use super::segments::{Clock, Log, Segment, Spare, Stage, State};
-use super::source::{DISOWNED, DiskSource};
+use super::source::DiskSource;
 use super::storage::{File, Lock, Shelf, Storage, read_all, write_whole};
 use super::writer::Writer;
 use super::{OpenError, Options, keeper, quarantine};

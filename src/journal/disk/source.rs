@@ -8,15 +8,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::drain;
+use super::disowned::{DISOWNED, Record};
 use super::past;
 use super::reader::Reader;
 use super::segments::{Log, locked, wait};
 use super::storage::write_whole;
 use crate::journal::{Assignment, Checkpoint, Past, Position, ReadError, ReadLimit, Source, Stored};
-
-/// The file that closes the folder of a copy.
-pub const DISOWNED: &str = "disowned";
 
 pub struct DiskSource {
     log: Arc<Log>,
@@ -185,7 +182,7 @@ impl Source for DiskSource {
 
     fn disown(&mut self, winner: &str) {
         let delivered = self.log.state().delivered;
-        let content = drain::Record { first: self.log.first, delivered, winner: winner.to_owned() }.encode();
+        let content = Record { first: self.log.first, delivered, winner: winner.to_owned() }.encode();
         let storage = &*self.log.storage;
         // On a full disk there is still room for a name: that closes the folder as well.
         let marked =

@@ -3,11 +3,11 @@
 use std::io;
 use std::ops::ControlFlow;
 
+use super::super::disowned::DISOWNED;
 use super::super::format::Totals;
 use super::super::holder::{Holder, holder};
 use super::super::recovery::{LOCK, text};
 use super::super::segments::Stage;
-use super::super::source::DISOWNED;
 use super::super::{keeper, quarantine};
 use super::{Inspection, Place, Sight};
 
