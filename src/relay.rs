@@ -363,3 +363,5 @@ fn between(started_ms: i64, ended_ms: i64) -> Duration {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub mod trial;

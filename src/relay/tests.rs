@@ -8,20 +8,15 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::prepare::{Prepare, Settings};
 use super::status::{Activity, Status};
-use super::{Clock, Ended, Limits, Relay, memory};
-use crate::delivery::{Auth, Head, Record};
-use crate::envelope::{Mode, Outgoing};
+use super::{Clock, Ended, Limits, Relay, memory, trial};
+use crate::delivery::{Auth, Record};
+use crate::envelope::Outgoing;
 use crate::event::{Change, Event, Kind, Reason};
 use crate::journal::{Assignment, Checkpoint, Past, Position, ReadError, ReadLimit, Source, Stored};
 use crate::kafka::{Broker, Cause, Class, Fault};
 use crate::metrics::Metrics;
-use crate::providers::endpoints::{Endpoint, Endpoints};
-use crate::providers::{Admission, Carry, PayloadRule, Pending, Proof, Provider, Refusal, Rules};
-use crate::routing::{Ids, Routes, Target, Topics};
 use crate::shutdown::Stop;
-use crate::timestamp::Timestamp;
 
 const OWNER: &str = "our boot";
 const RECORDS: u64 = 40;
@@ -144,8 +139,9 @@ fn run(model: Model, bodies: &[String]) -> Outcome {
         memory: memory::Limits { window_ms: 60_000, endpoint_repeat_ms: 60_000, body_repeat_ms: 60_000, entries_max: 1000 },
     };
     let clock = Box::new(Virtual(Mutex::new(0)));
+    let prepare = trial::prepare(&["e"], "waitwhile", "t", normalize);
     let metrics = Arc::new(Metrics::new());
-    let relay = Relay::new(source, kafka.clone(), prepare(), limits, clock, stop, status.clone(), metrics);
+    let relay = Relay::new(source, kafka.clone(), prepare, limits, clock, stop, status.clone(), metrics);
     let ended = Some(relay.run());
     let model = std::mem::take(&mut *kafka.lock().unwrap());
     let disowned = *disowned.lock().unwrap();
@@ -157,52 +153,12 @@ fn record(body: &str) -> Vec<u8> {
     Record { accept_id: Uuid::now_v7(), auth: Auth::Hmac, vendor, tenant, endpoint, traceparent: None, body: body.as_bytes() }.encode()
 }
 
-fn prepare() -> Prepare {
-    let endpoint = Endpoint {
-        name: "e".to_owned(),
-        vendor: "waitwhile",
-        tenant: "t".to_owned(),
-        pending: Pending::No,
-        allow_from: Vec::new(),
-        provider: Arc::new(Plain),
-    };
-    let person = || vec![Target::Person];
-    let location = || vec![Target::Location];
-    let settings = Settings {
-        rules: Rules { payload: PayloadRule::None, notes: Carry::Off, message_bodies: Carry::Off, json_depth_max: 64 },
-        ids: Ids::Plain,
-        dead_letter_bodies: Carry::On,
-        topics: Topics { person: "person".into(), location: "location".into(), dead_letter: "dead".into() },
-        routes: Routes { person: person(), visit: person(), message: person(), block: location(), location: location() },
-        mode: Mode::Binary,
-        value_bytes_max: 100_000,
-        expired_after_ms: None,
-    };
-    Prepare::new(settings, Arc::new(Endpoints::new([endpoint])))
-}
-
-/// Takes any body for the id of a location, but for what the tests want to go wrong.
-struct Plain;
-
-impl Provider for Plain {
-    fn admit(&self, _head: &Head) -> Result<Admission, Refusal> {
-        Ok(Admission::NeedsBody)
-    }
-
-    fn verify(&self, _head: &Head, _body: &[u8]) -> Result<Proof, Refusal> {
-        Err(Refusal::SignatureMissing)
-    }
-
-    fn sign(&self, _body: &[u8]) -> Vec<(&'static str, String)> {
-        Vec::new()
-    }
-
-    fn normalize<'a>(&self, body: &'a str, _received: Timestamp, _rules: &Rules) -> Result<Event<'a>, Reason> {
-        match body {
-            "panic" => panic!("as a poison record would"),
-            "\"unknown\"" => Err(Reason::UnknownType),
-            _ => Ok(Event::new(Kind::Person, Change::Updated, "plain", body.into(), "{}")),
-        }
+/// Takes any body for the id of a person, but for what the tests want to go wrong.
+fn normalize(body: &str) -> Result<Event<'_>, Reason> {
+    match body {
+        "panic" => panic!("as a poison record would"),
+        "\"unknown\"" => Err(Reason::UnknownType),
+        _ => Ok(Event::new(Kind::Person, Change::Updated, "plain", body.into(), "{}")),
     }
 }
 

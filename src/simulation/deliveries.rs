@@ -4,18 +4,13 @@
 //! What a body says stands in it as text, `visit E17 V3 120500 P3 - D2`: kind, event id, subject, version, person,
 //! visit, data. A dash is nothing.
 
-use std::sync::Arc;
-
 use uuid::Uuid;
 
-use crate::delivery::{Auth, Head, Record};
-use crate::envelope::Mode;
+use crate::delivery::{Auth, Record};
 use crate::event::{Change, Event, Identity, Kind, Message, MessageStatus, Person, Reason};
 use crate::journal::disk::driven::Dice;
-use crate::providers::endpoints::{Endpoint, Endpoints};
-use crate::providers::{Admission, Carry, PayloadRule, Pending, Proof, Provider, Refusal, Rules};
-use crate::relay::prepare::{Prepare, Settings};
-use crate::routing::{Ids, Routes, Target, Topics};
+use crate::relay::prepare::Prepare;
+use crate::relay::trial;
 use crate::timestamp::Timestamp;
 
 pub const PERSON: &str = "person";
@@ -143,65 +138,29 @@ impl Vendors {
 }
 
 pub fn prepare() -> Prepare {
-    let endpoint = |name: &str| Endpoint {
-        name: name.to_owned(),
-        vendor: VENDOR,
-        tenant: TENANT.to_owned(),
-        pending: Pending::No,
-        allow_from: Vec::new(),
-        provider: Arc::new(Plain),
-    };
-    let person = || vec![Target::Person];
-    let location = || vec![Target::Location];
-    let settings = Settings {
-        rules: Rules { payload: PayloadRule::None, notes: Carry::Off, message_bodies: Carry::Off, json_depth_max: 64 },
-        ids: Ids::Plain,
-        dead_letter_bodies: Carry::On,
-        topics: Topics { person: PERSON.into(), location: "location".into(), dead_letter: DEAD.into() },
-        routes: Routes { person: person(), visit: person(), message: person(), block: location(), location: location() },
-        mode: Mode::Binary,
-        value_bytes_max: 100_000,
-        expired_after_ms: None,
-    };
-    Prepare::new(settings, Arc::new(Endpoints::new(ENDPOINTS.map(endpoint))))
+    trial::prepare(&ENDPOINTS, VENDOR, TENANT, normalize)
 }
 
-/// Reads the text that stands in the body. To be JSON, it is one string.
-struct Plain;
-
-impl Provider for Plain {
-    fn admit(&self, _head: &Head) -> Result<Admission, Refusal> {
-        Ok(Admission::NeedsBody)
-    }
-
-    fn verify(&self, _head: &Head, _body: &[u8]) -> Result<Proof, Refusal> {
-        Err(Refusal::SignatureMissing)
-    }
-
-    fn sign(&self, _body: &[u8]) -> Vec<(&'static str, String)> {
-        Vec::new()
-    }
-
-    fn normalize<'a>(&self, body: &'a str, _received: Timestamp, _rules: &Rules) -> Result<Event<'a>, Reason> {
-        let parts: Vec<&str> = body.split(' ').collect();
-        let [word, event_id, subject, version, person, visit, _] = parts[..] else { return Err(Reason::UnknownShape) };
-        let kind = match word {
-            "visit" => Kind::Visit,
-            "message" => Kind::Message,
-            "person" | "huge" => Kind::Person,
-            "poison" => std::panic::resume_unwind(Box::new("as a poison record would")),
-            _ => return Err(Reason::UnknownType),
-        };
-        let there = |part: &'a str| (part != "-").then_some(part);
-        let data = &body[word.len() + event_id.len() + 2..];
-        Ok(Event {
-            id: there(event_id).map(Into::into),
-            version: there(version).and_then(|ms| ms.parse().ok()).map(Timestamp::clamped),
-            person: there(person).map(|id| Person::new(id.into(), Identity::Contact)),
-            message: (kind == Kind::Message).then(|| message(subject, visit)),
-            ..Event::new(kind, Change::Updated, "any", subject.into(), data)
-        })
-    }
+/// Reads the text that stands in the body.
+fn normalize(body: &str) -> Result<Event<'_>, Reason> {
+    let parts: Vec<&str> = body.split(' ').collect();
+    let [word, event_id, subject, version, person, visit, _] = parts[..] else { return Err(Reason::UnknownShape) };
+    let kind = match word {
+        "visit" => Kind::Visit,
+        "message" => Kind::Message,
+        "person" | "huge" => Kind::Person,
+        "poison" => std::panic::resume_unwind(Box::new("as a poison record would")),
+        _ => return Err(Reason::UnknownType),
+    };
+    let there = |part| Some(part).filter(|part: &&str| *part != "-");
+    let data = &body[word.len() + event_id.len() + 2..];
+    Ok(Event {
+        id: there(event_id).map(Into::into),
+        version: there(version).and_then(|ms| ms.parse().ok()).map(Timestamp::clamped),
+        person: there(person).map(|id| Person::new(id.into(), Identity::Contact)),
+        message: (kind == Kind::Message).then(|| message(subject, visit)),
+        ..Event::new(kind, Change::Updated, "any", subject.into(), data)
+    })
 }
 
 fn message<'a>(id: &'a str, visit_id: &'a str) -> Message<'a> {

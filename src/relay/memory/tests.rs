@@ -8,13 +8,13 @@ use uuid::Uuid;
 
 use super::*;
 use crate::delivery::{Auth, Record};
-use crate::envelope::{Mode, Outgoing};
-use crate::providers::endpoints::{Endpoint, Endpoints};
+use crate::envelope::Outgoing;
+use crate::providers::endpoints::Endpoints;
 use crate::providers::trial::{RULES, WAITLISTPLUS, WAITWHILE, provider};
-use crate::providers::{Carry, Pending};
 use crate::relay::prepare::{Prepare, Said, Settings};
 use crate::relay::tests::Chance;
-use crate::routing::{Ids, Routes, Target, Topics};
+use crate::relay::trial;
+use crate::routing::Ids;
 use crate::timestamp::Timestamp;
 
 const START_MS: i64 = 1_773_158_400_000;
@@ -30,30 +30,11 @@ const ENDPOINTS: [(&str, &str, &str); 5] = [
 ];
 
 fn prepare(ids: Ids) -> Prepare {
-    let endpoint = |(name, vendor, tenant): (&str, &'static str, &str)| Endpoint {
-        name: name.to_owned(),
-        vendor,
-        tenant: tenant.to_owned(),
-        pending: Pending::No,
-        allow_from: Vec::new(),
-        provider: provider(vendor, if vendor == "waitwhile" { WAITWHILE } else { WAITLISTPLUS }),
+    let endpoint = |(name, vendor, tenant): (&str, &'static str, &str)| {
+        let settings = if vendor == "waitwhile" { WAITWHILE } else { WAITLISTPLUS };
+        trial::endpoint(name, vendor, tenant, provider(vendor, settings))
     };
-    let settings = Settings {
-        rules: RULES,
-        ids,
-        dead_letter_bodies: Carry::On,
-        topics: Topics { person: "person".into(), location: "location".into(), dead_letter: "dead".into() },
-        routes: Routes {
-            person: vec![Target::Person],
-            visit: vec![Target::Person],
-            message: vec![Target::Person],
-            block: vec![Target::Location],
-            location: vec![Target::Location],
-        },
-        mode: Mode::Binary,
-        value_bytes_max: 100_000,
-        expired_after_ms: Some(EXPIRED_AFTER_MS),
-    };
+    let settings = Settings { rules: RULES, ids, expired_after_ms: Some(EXPIRED_AFTER_MS), ..trial::settings() };
     Prepare::new(settings, Arc::new(Endpoints::new(ENDPOINTS.map(endpoint))))
 }
 
