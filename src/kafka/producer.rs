@@ -17,7 +17,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tracing::{debug, warn};
 
-use super::bounded::within;
+use super::bounded::Bounded;
 use super::client::client_config;
 use super::fault::{abortable, fatal, fault_of, refused, text_of};
 use super::partitions::Partitions;
@@ -38,6 +38,7 @@ pub struct KafkaBroker {
     /// Shared with a call that did not return.
     producer: Option<Arc<ThreadedProducer<Context>>>,
     consumer: Option<BaseConsumer<Context>>,
+    bounded: Bounded,
     context: Context,
 }
 
@@ -46,7 +47,7 @@ impl KafkaBroker {
     pub fn new(options: Options, metrics: Arc<Metrics>, stop: Arc<Stop>) -> Result<KafkaBroker, String> {
         let context = Context::new(metrics, stop, Partitions::of(&options.topics));
         check(&options)?;
-        Ok(KafkaBroker { options, producer: None, consumer: None, context })
+        Ok(KafkaBroker { options, producer: None, consumer: None, bounded: Bounded::default(), context })
     }
 
     fn producer(&self) -> Result<&Arc<ThreadedProducer<Context>>, Fault> {
@@ -139,7 +140,8 @@ impl Broker for KafkaBroker {
             added.set_metadata(&checkpoint.metadata);
         }
         let producer = self.producer()?.clone();
-        let sent = within(CALL_TIMEOUT + OVERTIME, move || producer.send_offsets_to_transaction(&offsets, &group, CALL_TIMEOUT));
+        let send = move || producer.send_offsets_to_transaction(&offsets, &group, CALL_TIMEOUT);
+        let sent = self.bounded.within(CALL_TIMEOUT + OVERTIME, send);
         let sent = sent.ok_or_else(|| fatal(Cause::TimedOut, "the group's coordinator is gone and the call did not return"))?;
         sent.map_err(|error| {
             let fault = fault_of(&error);
