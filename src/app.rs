@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::ingress::Ingress;
-use crate::journal::Source;
-use crate::journal::disk::{self, DiskJournal, Opened};
+use crate::journal::{self, Journal, Source, disk};
+use crate::kafka::fleet::Fleet;
 use crate::kafka::producer::KafkaBroker;
 use crate::kafka::{self, Broker};
 use crate::metrics::Metrics;
@@ -20,7 +20,7 @@ use crate::relay::prepare::Prepare;
 use crate::relay::status::Status;
 use crate::relay::{Clock, Ended, Relay};
 use crate::server::{self, Budget, Public, admin::Probe};
-use crate::settings::Settings;
+use crate::settings::{Kind, Settings};
 use crate::shutdown::{Stage, Stages, Stop};
 
 pub mod drain;
@@ -39,7 +39,7 @@ const CLOSE_SHARE: Duration = Duration::from_millis(500);
 pub struct Running {
     public: Listener,
     admin: Listener,
-    journal: Arc<DiskJournal>,
+    journal: Arc<dyn Journal>,
     /// Tells how the relay ended; `None` once it has told.
     relay: Option<oneshot::Receiver<Ended>>,
     stop: Arc<Stop>,
@@ -48,6 +48,7 @@ pub struct Running {
     reload: reload::Bell,
     drain_settle: Duration,
     drain_deadline: Duration,
+    _held: Option<disk::Hold>,
 }
 
 struct Listener {
@@ -72,22 +73,69 @@ pub fn start(settings: Settings) -> Result<Running> {
     })
 }
 
-/// The same with another broker: for proofs that something else would go wrong.
+/// The same with another broker under a disk journal: for proofs that something else would go wrong.
 pub fn start_with<B: Broker + 'static>(
     settings: Settings,
     broker: impl FnOnce(kafka::Options, Arc<Metrics>, Arc<Stop>) -> Result<B>,
 ) -> Result<Running> {
-    let metrics = Arc::new(Metrics::new());
+    let shared = Shared::new();
+    match settings.journal.kind.clone() {
+        Kind::Disk => {
+            let options = settings.journal.options(&settings.kafka.checkpoint_topic);
+            let disk::Opened { journal, source, id, .. } = disk::open(options, shared.metrics.clone())?;
+            let broker = broker(settings.kafka.options(&id.to_string()), shared.metrics.clone(), shared.stop.clone())?;
+            serve(settings, shared, Parts { journal, source, broker, id: id.to_string(), held: None })
+        }
+        Kind::Kafka(fleet) => {
+            let held = disk::hold(&settings.journal.dir)?;
+            let (options, raw_topic) = (settings.kafka.options(&fleet.replica), &fleet.options.raw_topic);
+            let opened = Fleet::open(options, raw_topic, fleet.delivery_timeout, shared.metrics.clone(), shared.stop.clone());
+            let opened = opened.map_err(|why| anyhow!("[kafka.properties]: {why}"))?;
+            let journal::kafka::Opened { journal, source, broker } = journal::kafka::open(fleet.options, opened, shared.metrics.clone())?;
+            serve(settings, shared, Parts { journal, source, broker, id: fleet.replica, held: Some(held) })
+        }
+    }
+}
+
+/// What every part shares.
+struct Shared {
+    metrics: Arc<Metrics>,
+    stages: Arc<Stages>,
+    stop: Arc<Stop>,
+    status: Arc<Status>,
+}
+
+impl Shared {
+    fn new() -> Shared {
+        Shared { metrics: Arc::new(Metrics::new()), stages: Arc::default(), stop: Arc::default(), status: Arc::default() }
+    }
+}
+
+/// What the kinds of journal make in their own ways.
+struct Parts<J, S, B> {
+    journal: Arc<J>,
+    source: S,
+    broker: B,
+    /// Of the journal, or of this replica.
+    id: String,
+    /// The folder of a journal that is elsewhere.
+    held: Option<disk::Hold>,
+}
+
+fn serve<J: Journal + 'static, S: Source + 'static, B: Broker + 'static>(
+    settings: Settings,
+    shared: Shared,
+    parts: Parts<J, S, B>,
+) -> Result<Running> {
+    let Shared { metrics, stages, stop, status } = shared;
+    let Parts { journal, source, broker, id, held } = parts;
+    let journal: Arc<dyn Journal> = journal;
     for endpoint in &settings.endpoints {
         metrics.endpoint_known(&endpoint.name, endpoint.vendor);
     }
     let endpoints = Arc::new(Endpoints::new(settings.endpoints));
-    let (stages, stop, status) = (Arc::new(Stages::default()), Arc::new(Stop::default()), Arc::new(Status::default()));
-
     let public_socket = bind(settings.server.listen, "server.listen")?;
     let admin_socket = bind(settings.server.admin_listen, "server.admin_listen")?;
-    let Opened { journal, source, id, .. } = disk::open(settings.journal.options(&settings.kafka.checkpoint_topic), metrics.clone())?;
-    let broker = broker(settings.kafka.options(&id.to_string()), metrics.clone(), stop.clone())?;
     let prepare = Prepare::new(settings.prepare, endpoints.clone());
     let clock = Box::new(WallClock { stop: stop.clone() });
     let started_ms = clock.now_ms();
@@ -101,7 +149,7 @@ pub fn start_with<B: Broker + 'static>(
         relay: status,
         stages: stages.clone(),
         metrics: metrics.clone(),
-        journal_id: id,
+        journal_id: id.clone(),
         started_ms,
     };
     let public = Public {
@@ -115,7 +163,7 @@ pub fn start_with<B: Broker + 'static>(
     let public = Listener::serve(public_socket, |socket| server::public(socket, Arc::new(public)))?;
     let admin = Listener::serve(admin_socket, |socket| server::admin(socket, Arc::new(probe)))?;
     info!(listen = %public.address, admin_listen = %admin.address, journal = %id, "waitbridge serves");
-    Ok(Running { public, admin, journal, relay: Some(relay), stop, stages, metrics, reload, drain_settle, drain_deadline })
+    Ok(Running { public, admin, journal, relay: Some(relay), stop, stages, metrics, reload, drain_settle, drain_deadline, _held: held })
 }
 
 impl Running {

@@ -3,17 +3,20 @@
 //! A journal answers three questions: append (→ a durable position), read from a position (only what is
 //! durable), and *its checkpoint belongs into the relay's transaction*. [`Journal`] is its upper half, for the
 //! ingress; [`Source`] is its lower half, for the relay, used from one thread. `disk` is our own log on a local
-//! disk, with one partition for ever; a log kept in Kafka fits the same seam, with partitions that come and go.
+//! disk, with one partition for ever; `kafka` is a log in Kafka, with partitions that come and go.
 
 use std::ops::ControlFlow;
+use std::pin::Pin;
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::oneshot;
 
 pub use crate::kafka::Checkpoint;
+use crate::kafka::Fault;
 
 pub mod disk;
+pub mod kafka;
 
 /// A place in the journal: the sequence number on disk, the offset in Kafka.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,12 +56,32 @@ impl AppendError {
 pub type Appended = oneshot::Receiver<Result<Position, AppendError>>;
 
 pub trait Journal: Send + Sync {
+    /// As the settings call it.
+    fn kind(&self) -> &'static str;
+
     /// Appends one record; records of one `key` keep their order. Never blocks: the answer comes when the
     /// record is durable. A receiver dropped early cancels nothing.
     fn append(&self, key: &str, record: Vec<u8>) -> Appended;
 
     /// Whether an append would be taken now.
     fn writable(&self) -> Result<(), AppendError>;
+
+    /// Resolves once the journal has failed and the process must end.
+    fn failed(&self) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// What is durable and not yet known to be in Kafka.
+    fn backlog(&self) -> Backlog;
+
+    /// Takes nothing more, and makes durable what waits. The source reads on.
+    fn close(&self);
+}
+
+/// What is durable and not yet known to be in Kafka.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    pub records: u64,
+    /// Where the journal is files.
+    pub bytes: Option<u64>,
 }
 
 /// A partition that came to this process or left it.
@@ -88,6 +111,8 @@ pub struct Past {
 pub enum ReadError {
     #[error("the journal cannot be read: {0}")]
     Io(#[from] std::io::Error),
+    #[error("the journal cannot be read: {0}")]
+    Kafka(#[from] Fault),
 }
 
 pub trait Source: Send {
@@ -100,9 +125,15 @@ pub trait Source: Send {
     /// Where Kafka keeps this partition's checkpoint: topic and partition.
     fn checkpoint_at(&self, partition: i32) -> (String, i32);
 
-    /// Goes to where publishing has to go on, given what Kafka knows, and says where that is.
+    /// Says where publishing has to go on, given what Kafka knows; nothing of this partition is read until `go_on_at`.
     /// Counts and logs what is odd: a checkpoint that is absent, or beyond what this journal ever held.
     fn resume(&mut self, partition: i32, checkpoint: Option<&Checkpoint>) -> Result<Position, ReadError>;
+
+    /// From now on `read` gives the records of this partition, from here.
+    fn go_on_at(&mut self, position: Position) -> Result<(), ReadError>;
+
+    /// `read` gives nothing of this partition until it is told to go on.
+    fn rest(&mut self, partition: i32);
 
     /// Adds the next durable records to `out`, waiting up to `wait` for the first one, never for a second.
     fn read(&mut self, limit: ReadLimit, wait: Duration, out: &mut Vec<Stored>) -> Result<(), ReadError>;

@@ -9,15 +9,19 @@ use thiserror::Error;
 
 use crate::envelope::Outgoing;
 
+pub mod append;
 mod bounded;
 mod client;
 pub mod cluster;
 pub mod compare;
 pub mod embedded;
 mod fault;
+pub mod fleet;
 pub mod follow;
+pub mod group;
 mod partitions;
 pub mod producer;
+pub mod raw;
 pub mod topics;
 
 /// How far Kafka has the records of one partition of the journal: a group offset, committed in the relay's
@@ -122,8 +126,9 @@ pub struct Fault {
 pub struct Options {
     pub brokers: Vec<String>,
     pub prefix: String,
-    /// Also the group whose offset is the checkpoint.
     pub transactional_id: String,
+    /// The group whose offsets are the checkpoint.
+    pub group: String,
     pub transaction_timeout_ms: u64,
     /// The largest record, with its headers.
     pub message_bytes_max: u64,

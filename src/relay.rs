@@ -11,11 +11,11 @@
 //!   │◄────────────────────────────────┤ fatal
 //!   │◄── ours ── Fenced ◄─────────────┘ fenced ── another's ──► Ended(Disowned)
 //! ```
+//! Each partition that comes is read, remembered and then flows (`partitions`); those that flow go on meanwhile.
 //! Knows no HTTP. It runs on one thread and may block; it never gives up, and stops only when asked to, or when
 //! another process owns its checkpoint.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +27,10 @@ use crate::kafka::{Broker, Cause, Checkpoint, Class, Fault};
 use crate::metrics::Metrics;
 use crate::shutdown::Stop;
 
+mod hold;
 pub mod memory;
 mod narrow;
+mod partitions;
 pub mod prepare;
 mod remember;
 pub mod status;
@@ -36,6 +38,7 @@ mod trouble;
 
 use memory::{Memory, Staged};
 use narrow::Narrow;
+use partitions::Partitions;
 use prepare::{Batch, Prepare};
 use status::Status;
 
@@ -43,6 +46,9 @@ use status::Status;
 const READ_WAIT: Duration = Duration::from_millis(200);
 /// Well inside the shortest expiry of a group's offsets in use.
 const RECOMMIT_AFTER_MS: i64 = 3_600_000;
+/// While other partitions flow, how often to ask for the checkpoint of one that has none to tell yet: its former owner's
+/// transaction may be open until the coordinator gives it up.
+const ASK_AGAIN_MS: i64 = 1_000;
 /// Records of one batch in memory, beside `batch_max`.
 const BATCH_BYTES_MAX: usize = 16 << 20;
 
@@ -53,6 +59,8 @@ pub struct Limits {
     pub retry_min: Duration,
     pub retry_max: Duration,
     pub memory: memory::Limits,
+    /// How long an event of an unknown endpoint waits for it; its partition waits with it.
+    pub endpoint_unknown_wait_ms: i64,
 }
 
 /// Wall-clock time; a seam, so that tests own it.
@@ -92,8 +100,9 @@ pub struct Relay<S, B> {
     stop: Arc<Stop>,
     status: Arc<Status>,
     metrics: Arc<Metrics>,
-    /// The next position to publish, for each partition that is ours.
-    next: BTreeMap<i32, Position>,
+    partitions: Partitions,
+    /// Kafka is not asked before this for a partition's checkpoint while others flow.
+    ask_again_ms: i64,
     cluster_id: Option<String>,
     claimed: Claimed,
     backoff: Duration,
@@ -134,7 +143,8 @@ impl<S: Source, B: Broker> Relay<S, B> {
             stop,
             status,
             metrics,
-            next: BTreeMap::new(),
+            partitions: Partitions::default(),
+            ask_again_ms: 0,
             cluster_id: None,
             claimed: Claimed::NotYet,
             backoff,
@@ -176,44 +186,52 @@ impl<S: Source, B: Broker> Relay<S, B> {
 
     fn init(&mut self) -> State {
         match self.broker.init() {
-            Ok(()) => State::Read,
+            Ok(()) => self.doubt(),
             Err(fault) if fault.class == Class::Retriable => self.again(&fault, State::Init),
             Err(fault) => self.rebuild(&fault),
         }
     }
 
-    /// Init has resolved the predecessor's open transaction, so what is read now is the last word.
+    /// After anything but a clean commit: the checkpoint is asked for before anything is decided.
+    fn doubt(&mut self) -> State {
+        self.partitions.doubt();
+        State::Read
+    }
+
+    /// Init has resolved the predecessor's open transaction, so what is read now is the last word. One partition whose
+    /// checkpoint cannot be had does not hold up those that flow.
     fn read_checkpoints(&mut self) -> State {
         self.take_assignments();
         self.cluster_id = self.broker.cluster_id();
-        let partitions: Vec<i32> = self.next.keys().copied().collect();
-        for partition in partitions {
+        while let Some(partition) = self.partitions.next_unread() {
             let found = match self.checkpoint_of(partition) {
                 Ok(found) => found,
-                Err(fault) => return self.again(&fault, State::Read),
+                Err(fault) if self.partitions.known().is_empty() => return self.again(&fault, State::Read),
+                Err(fault) => return self.later(&fault),
             };
             if let Some(winner) = self.winner(found.clone()) {
                 return self.disowned(&winner);
             }
             match self.source.resume(partition, found.as_ref()) {
-                Ok(position) => self.next.insert(partition, position),
-                Err(read_error) => return self.unreadable(&read_error, State::Read),
-            };
+                Ok(position) => self.partitions.resumed(position),
+                Err(read_error) => return self.unreadable(&read_error),
+            }
         }
-        match self.remember() {
-            Ok(ControlFlow::Continue(())) if self.claimed == Claimed::Yes => State::Live,
-            Ok(ControlFlow::Continue(())) => State::Claim,
-            Ok(ControlFlow::Break(())) => State::Ended(Ended::Stopped),
-            Err(read_error) => self.unreadable(&read_error, State::Read),
-        }
+        if self.claimed == Claimed::Yes { State::Live } else { State::Claim }
+    }
+
+    fn later(&mut self, fault: &Fault) -> State {
+        self.blocked(fault);
+        self.ask_again_ms = self.clock.now_ms() + ASK_AGAIN_MS;
+        State::Live
     }
 
     fn take_assignments(&mut self) {
         for assignment in self.source.assignments() {
             match assignment {
-                Assignment::Assigned(partition) => drop(self.next.insert(partition, Position { partition, offset: 0 })),
+                Assignment::Assigned(partition) => self.partitions.came(partition),
                 Assignment::Revoked(partition) => {
-                    self.next.remove(&partition);
+                    self.partitions.left(partition);
                     self.memory.forget(partition);
                 }
             }
@@ -233,14 +251,14 @@ impl<S: Source, B: Broker> Relay<S, B> {
 
     /// Puts our name on the checkpoint, without moving it. Also keeps it from expiring in a quiet week.
     fn claim(&mut self) -> State {
-        let positions: Vec<Position> = self.next.values().copied().collect();
-        if self.source.owner().is_some()
+        let positions = self.partitions.known();
+        if !positions.is_empty()
             && let Err(fault) = self.transact(&[], &positions)
         {
             return self.failed(&fault);
         }
         if self.claimed == Claimed::NotYet {
-            info!("the checkpoint is ours; publishing");
+            info!("kafka takes our transactions; publishing");
         }
         self.claimed = Claimed::Yes;
         self.advanced(&positions);
@@ -248,9 +266,19 @@ impl<S: Source, B: Broker> Relay<S, B> {
     }
 
     fn live(&mut self) -> State {
-        let batch = match self.gather() {
+        self.take_assignments();
+        if self.partitions.has_unread() && self.clock.now_ms() >= self.ask_again_ms {
+            return State::Read;
+        }
+        if let Err(read_error) = self.remember() {
+            return self.unreadable(&read_error);
+        }
+        if self.partitions.only_remembers() {
+            return self.or_stop(State::Live);
+        }
+        let batch = match self.gather().and_then(|batch| self.hold_back(batch)) {
             Ok(batch) => batch,
-            Err(read_error) => return self.unreadable(&read_error, State::Read),
+            Err(read_error) => return self.unreadable(&read_error),
         };
         if self.stop.is_overdue() {
             return State::Ended(Ended::Stopped);
@@ -268,9 +296,11 @@ impl<S: Source, B: Broker> Relay<S, B> {
 
     /// What has gathered, up to the maximum. A lone record goes at once; while more is arriving, a moment is given.
     fn gather(&mut self) -> Result<Vec<Stored>, ReadError> {
-        let limit = ReadLimit { records_max: self.narrow.batch_max(&self.next, self.limits.batch_max), bytes_max: BATCH_BYTES_MAX };
+        let limit =
+            ReadLimit { records_max: self.narrow.batch_max(&self.partitions.known(), self.limits.batch_max), bytes_max: BATCH_BYTES_MAX };
         let mut batch = Vec::new();
-        self.source.read(limit, READ_WAIT, &mut batch)?;
+        let wait = if self.partitions.remembering().is_empty() { READ_WAIT } else { Duration::ZERO };
+        self.source.read(limit, wait, &mut batch)?;
         let until_ms = self.clock.now_ms() + self.limits.batch_wait.as_millis() as i64;
         let mut before = 1;
         while batch.len() > before && self.clock.now_ms() < until_ms {
@@ -296,13 +326,13 @@ impl<S: Source, B: Broker> Relay<S, B> {
         let positions: Vec<Position> = next.into_values().collect();
         #[cfg(test)]
         if crate::planted::is(crate::planted::Bug::MemoryMergedBeforeTheCommit) {
-            self.memory.merge(std::mem::take(&mut staged), &self.next.values().copied().collect::<Vec<_>>());
+            self.memory.merge(std::mem::take(&mut staged), &self.partitions.known());
         }
         match self.transact(&prepared.records, &positions) {
             Ok(()) => {
                 self.memory.merge(staged, &positions);
                 self.advanced(&positions);
-                self.narrow.committed(&self.next);
+                self.narrow.committed(&self.partitions.known());
                 self.count(&prepared, started_ms);
                 State::Live
             }
@@ -339,7 +369,7 @@ impl<S: Source, B: Broker> Relay<S, B> {
     fn advanced(&mut self, positions: &[Position]) {
         let cluster_id = self.cluster_id.clone().unwrap_or_default();
         for position in positions {
-            self.next.insert(position.partition, *position);
+            self.partitions.advanced(*position);
             self.source.advance(*position, &cluster_id);
         }
         self.committed_ms = self.clock.now_ms();

@@ -14,12 +14,14 @@ use crate::table::{InForce, Mistake, Mistakes, Table};
 
 mod disk;
 mod endpoints;
+mod fleet;
 mod publishing;
 mod sections;
 pub mod watch;
 
 use disk::Disk;
 use endpoints::Told;
+pub use fleet::{Fleet, Kind};
 pub use sections::{JournalSettings, KafkaSettings, LogSettings, ServerSettings};
 use watch::{Said, Watch};
 
@@ -110,7 +112,7 @@ fn read(values: BTreeMap<String, Value>, origin: &str, disk: &Disk) -> Result<(S
     let server = sections::server(&mut root);
     let journal = sections::journal(&mut root, &server);
     let (relay, prepare) = sections::relay(&mut root, &journal);
-    let kafka = sections::kafka(&mut root, &prepare);
+    let kafka = sections::kafka(&mut root, &prepare, &journal);
     let log = sections::log(&mut root);
     let told = endpoints::read(&mut root, disk);
     root.finish();

@@ -146,6 +146,7 @@ fn relay(process: &Arc<Process>, inner: disk::DiskSource) -> Relay<SimulatedSour
         batch_wait: Duration::ZERO,
         retry_min: Duration::from_millis(100),
         retry_max: Duration::from_secs(2),
+        endpoint_unknown_wait_ms: 0,
         memory: memory::Limits {
             window_ms: WINDOW_MS,
             endpoint_repeat_ms: ENDPOINT_REPEAT_MS,

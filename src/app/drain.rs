@@ -104,6 +104,14 @@ impl<S: Source> Source for UntilEmpty<S> {
         self.source.resume(partition, checkpoint)
     }
 
+    fn go_on_at(&mut self, position: Position) -> Result<(), ReadError> {
+        self.source.go_on_at(position)
+    }
+
+    fn rest(&mut self, partition: i32) {
+        self.source.rest(partition);
+    }
+
     fn review(&mut self, past: Past, tell: &mut dyn FnMut(&[Stored]) -> ControlFlow<()>) -> Result<(), ReadError> {
         self.source.review(past, tell)
     }

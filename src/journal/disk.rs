@@ -32,7 +32,8 @@
 //! One thread writes (`writer`), one keeps house (`keeper`: the next segment, the mark, freeing), the relay's reads
 //! (`reader`, `source`). They share `segments`. Nothing here knows what a record means.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -41,7 +42,7 @@ use std::{io, thread};
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::{AppendError, Appended, Journal};
+use super::{AppendError, Appended, Backlog, Journal};
 use crate::metrics::Metrics;
 
 mod cursor;
@@ -137,39 +138,24 @@ pub fn open(options: Options, metrics: Arc<Metrics>) -> Result<Opened, OpenError
     start(parts)
 }
 
+/// A folder that no other process may use while this lives.
+pub struct Hold(#[expect(dead_code, reason = "what it holds is a lock")] Box<dyn std::any::Any + Send + Sync>);
+
+/// The folder of a process whose journal is elsewhere. One that holds deliveries which Kafka does not have is refused.
+pub fn hold(dir: &Path) -> Result<Hold, OpenError> {
+    let io = |source| OpenError::Io { path: dir.to_owned(), source };
+    let folder = LocalFolder::at(dir).map_err(io)?;
+    let lock = match storage::Storage::lock(&folder, recovery::LOCK).map_err(io)? {
+        storage::Lock::Taken(lock) => lock,
+        storage::Lock::HeldBy(pid) => return Err(OpenError::Locked { dir: dir.to_owned(), pid }),
+    };
+    Ok(Hold(lock))
+}
+
 /// The upper half, for the ingress.
 pub struct DiskJournal {
     log: Arc<Log>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-}
-
-impl DiskJournal {
-    /// Resolves once the journal has failed and the process must end.
-    pub fn failed(&self) -> impl Future<Output = ()> + Send + 'static {
-        let mut poisoned = self.log.poisoned.subscribe();
-        async move {
-            // An error says that the journal is gone: closed, not failed.
-            if poisoned.wait_for(|poisoned| *poisoned).await.is_err() {
-                std::future::pending().await
-            }
-        }
-    }
-
-    /// What is durable and not yet known to be in Kafka.
-    pub fn backlog(&self) -> Totals {
-        self.log.state().undelivered()
-    }
-
-    /// Takes nothing more, makes durable what waits, and ends the threads. The source reads on.
-    pub fn close(&self) {
-        self.log.queue.close();
-        keeper::stop(&self.log);
-        for thread in locked(&self.threads).drain(..) {
-            let _ = thread.join();
-        }
-        self.log.sync_mark();
-        self.log.show();
-    }
 }
 
 impl Drop for DiskJournal {
@@ -179,12 +165,42 @@ impl Drop for DiskJournal {
 }
 
 impl Journal for DiskJournal {
+    fn kind(&self) -> &'static str {
+        "disk"
+    }
+
     fn append(&self, _key: &str, record: Vec<u8>) -> Appended {
         self.log.queue.append(record)
     }
 
     fn writable(&self) -> Result<(), AppendError> {
         self.log.writable()
+    }
+
+    fn failed(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let mut poisoned = self.log.poisoned.subscribe();
+        Box::pin(async move {
+            // An error says that the journal is gone: closed, not failed.
+            if poisoned.wait_for(|poisoned| *poisoned).await.is_err() {
+                std::future::pending().await
+            }
+        })
+    }
+
+    fn backlog(&self) -> Backlog {
+        let Totals { records, bytes } = self.log.state().undelivered();
+        Backlog { records, bytes: Some(bytes) }
+    }
+
+    /// Also ends the threads.
+    fn close(&self) {
+        self.log.queue.close();
+        keeper::stop(&self.log);
+        for thread in locked(&self.threads).drain(..) {
+            let _ = thread.join();
+        }
+        self.log.sync_mark();
+        self.log.show();
     }
 }
 

@@ -18,7 +18,8 @@ use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use super::client::client_config;
 use super::compare::{Found, Standing};
 use super::fault::fault_of;
-use super::producer::{committed, consumer_config, producer_config};
+use super::group::committed;
+use super::producer::{consumer_config, producer_config};
 use super::topics::{Spec, block_on};
 use super::{Cause, Checkpoint, Fault, Options};
 

@@ -1,4 +1,4 @@
-//! The real [`Broker`]: a transactional producer, and a consumer that only reads the checkpoint.
+//! The real [`Broker`]: a transactional producer, and the group whose offsets are the checkpoint.
 //!
 //! Measured on real brokers: the consumer must be `read_committed`, or its answer is not the stable one; it
 //! never subscribes; offsets are sent after the drain, or they meet a back-off of 100 ms; the drain is ours,
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
@@ -20,6 +20,7 @@ use tracing::{debug, warn};
 use super::bounded::Bounded;
 use super::client::client_config;
 use super::fault::{abortable, fatal, fault_of, refused, text_of};
+use super::group::Group;
 use super::partitions::Partitions;
 use super::{Broker, CALL_TIMEOUT, Cause, Checkpoint, Class, Fault, Options, topics};
 use crate::envelope::Outgoing;
@@ -30,40 +31,31 @@ use crate::shutdown::Stop;
 const STOP_LOOK: Duration = Duration::from_millis(200);
 /// What a call may take beyond its time-out before it is left behind.
 const OVERTIME: Duration = Duration::from_secs(2);
-/// Events of the checkpoint's consumer that one call takes away.
-const EVENTS_MAX: usize = 100;
 
 pub struct KafkaBroker {
     options: Options,
     /// Shared with a call that did not return.
     producer: Option<Arc<ThreadedProducer<Context>>>,
-    consumer: Option<BaseConsumer<Context>>,
+    group: Arc<Group>,
     bounded: Bounded,
     context: Context,
 }
 
 impl KafkaBroker {
-    /// Fails only on properties that librdkafka refuses; no broker is asked yet.
+    /// With a group of its own, that nobody joins. Fails only on properties that librdkafka refuses; no broker is asked yet.
     pub fn new(options: Options, metrics: Arc<Metrics>, stop: Arc<Stop>) -> Result<KafkaBroker, String> {
-        let context = Context::new(metrics, stop, Partitions::of(&options.topics));
         check(&options)?;
-        Ok(KafkaBroker { options, producer: None, consumer: None, bounded: Bounded::default(), context })
+        let context = Context::new(metrics, stop, Partitions::of(&options.topics));
+        let group = Group::apart(&options, context.clone()).map_err(|fault| fault.detail)?;
+        Ok(KafkaBroker::with(options, context, Arc::new(group)))
+    }
+
+    pub(super) fn with(options: Options, context: Context, group: Arc<Group>) -> KafkaBroker {
+        KafkaBroker { options, producer: None, group, bounded: Bounded::default(), context }
     }
 
     fn producer(&self) -> Result<&Arc<ThreadedProducer<Context>>, Fault> {
         self.producer.as_ref().ok_or_else(|| fatal(Cause::State, "there is no producer yet"))
-    }
-
-    /// Made once: it outlives the producers, so that a read of the checkpoint is 0.3 ms, not 56.
-    fn consumer(&mut self) -> Result<&BaseConsumer<Context>, Fault> {
-        if self.consumer.is_none() {
-            let made = consumer_config(&self.options).create_with_context(self.context.clone());
-            self.consumer = Some(made.map_err(|error| fault_of(&error))?);
-        }
-        let consumer = self.consumer.as_ref().expect("made above");
-        // It reads nothing, but its errors and statistics queue up until somebody takes them.
-        for _ in (0..EVENTS_MAX).take_while(|_| consumer.poll(Duration::ZERO).is_some()) {}
-        Ok(consumer)
     }
 
     fn wait_until_drained(&self, producer: &ThreadedProducer<Context>) -> Result<(), Fault> {
@@ -114,7 +106,7 @@ impl Broker for KafkaBroker {
     }
 
     fn committed(&mut self, topic: &str, partition: i32) -> Result<Option<Checkpoint>, Fault> {
-        committed(self.consumer()?, topic, partition, CALL_TIMEOUT)
+        self.group.committed(topic, partition)
     }
 
     fn begin(&mut self) -> Result<(), Fault> {
@@ -131,7 +123,7 @@ impl Broker for KafkaBroker {
     }
 
     fn send_offsets(&mut self, checkpoints: &[Checkpoint]) -> Result<(), Fault> {
-        let group = self.consumer()?.group_metadata().ok_or_else(|| fatal(Cause::State, "the consumer has no group metadata"))?;
+        let group = self.group.metadata()?;
         let mut offsets = TopicPartitionList::new();
         for checkpoint in checkpoints {
             let next = Offset::Offset(i64::try_from(checkpoint.next).expect("positions fit i64 for 292,000 years"));
@@ -167,31 +159,6 @@ pub fn check(options: &Options) -> Result<(), String> {
     }
 }
 
-/// The checkpoint of this consumer's group.
-pub(super) fn committed<C: ConsumerContext>(
-    consumer: &BaseConsumer<C>,
-    topic: &str,
-    partition: i32,
-    within: Duration,
-) -> Result<Option<Checkpoint>, Fault> {
-    let mut asked = TopicPartitionList::new();
-    asked.add_partition(topic, partition);
-    let answer = consumer.committed_offsets(asked, within).map_err(|error| fault_of(&error))?;
-    let Some(found) = answer.find_partition(topic, partition) else {
-        return Err(abortable(Cause::Other, "the checkpoint's partition was not in the answer"));
-    };
-    found.error().map_err(|error| fault_of(&error))?;
-    Ok(match found.offset() {
-        Offset::Offset(next) => Some(Checkpoint {
-            topic: topic.to_owned(),
-            partition,
-            next: u64::try_from(next).unwrap_or(0),
-            metadata: found.metadata().to_owned(),
-        }),
-        _ => None,
-    })
-}
-
 fn base_record(record: &Outgoing, transaction: usize) -> BaseRecord<'_, str, [u8], usize> {
     let headers = record.headers.iter().fold(OwnedHeaders::new_with_capacity(record.headers.len()), |headers, (key, value)| {
         headers.insert(Header { key, value: Some(value.as_bytes()) })
@@ -221,7 +188,7 @@ pub(super) fn producer_config(options: &Options) -> ClientConfig {
 pub(super) fn consumer_config(options: &Options) -> ClientConfig {
     let mut config = client_config(options);
     config
-        .set("group.id", &options.transactional_id)
+        .set("group.id", &options.group)
         .set("isolation.level", "read_committed")
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "error");
@@ -244,10 +211,14 @@ pub(super) struct Context {
 }
 
 impl Context {
-    fn new(metrics: Arc<Metrics>, stop: Arc<Stop>, partitions: Partitions) -> Context {
+    pub(super) fn new(metrics: Arc<Metrics>, stop: Arc<Stop>, partitions: Partitions) -> Context {
         partitions.show(&metrics);
         let partitions = Arc::new(Mutex::new(partitions));
         Context { metrics, stop, partitions, outstanding: Arc::default(), last_error: Arc::default() }
+    }
+
+    pub(super) fn rebuilt(&self, fault: &Fault) {
+        self.metrics.producer_rebuilt(fault.cause.as_str());
     }
 
     /// An outage repeats its errors several times a second; one in ten seconds tells as much.
@@ -353,6 +324,6 @@ impl Outstanding {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

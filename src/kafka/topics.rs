@@ -16,7 +16,10 @@ pub enum Role {
     Person,
     Location,
     DeadLetter,
+    /// Of a disk journal.
     Checkpoint,
+    /// The journal of a fleet.
+    Raw,
 }
 
 impl Role {
@@ -27,6 +30,7 @@ impl Role {
             Role::Location => "topics.location",
             Role::DeadLetter => "topics.dead_letter",
             Role::Checkpoint => "kafka.checkpoint_topic",
+            Role::Raw => "journal.raw_topic",
         }
     }
 
@@ -37,6 +41,7 @@ impl Role {
             Role::Location => "location",
             Role::DeadLetter => "vendor/tenant",
             Role::Checkpoint => "holds no record",
+            Role::Raw => "tenant",
         }
     }
 
@@ -66,15 +71,24 @@ pub const CLEANUP_POLICY: &str = "delete";
 const MESSAGE_BYTES_MIN: u64 = 1_048_588;
 const DAY_MS: u64 = 86_400_000;
 
-/// The topics under these names, in the order of the roles. `message_bytes_max`: of the largest record that we send.
-pub fn specs(names: [&str; 4], replication: i32, message_bytes_max: u64) -> Vec<Spec> {
+/// How a role's topic is made.
+fn form(role: Role) -> (i32, u64) {
+    match role {
+        Role::Person | Role::Location => (12, 7 * DAY_MS),
+        Role::DeadLetter => (1, 14 * DAY_MS),
+        Role::Checkpoint => (1, 7 * DAY_MS),
+        Role::Raw => (6, 4 * DAY_MS),
+    }
+}
+
+/// The topics under these names. `message_bytes_max`: of the largest record that we send.
+pub fn specs(names: &[(Role, &str)], replication: i32, message_bytes_max: u64) -> Vec<Spec> {
     let message_bytes_max = message_bytes_max.max(MESSAGE_BYTES_MIN);
-    let forms = [(Role::Person, 12, 7), (Role::Location, 12, 7), (Role::DeadLetter, 1, 14), (Role::Checkpoint, 1, 7)];
-    let spec = |(name, (role, partitions, days)): (&str, (Role, i32, u64))| {
-        let (name, retention_ms) = (name.to_owned(), days * DAY_MS);
-        Spec { role, name, partitions, replication, retention_ms, message_bytes_max }
+    let spec = |(role, name): &(Role, &str)| {
+        let (partitions, retention_ms) = form(*role);
+        Spec { role: *role, name: (*name).to_owned(), partitions, replication, retention_ms, message_bytes_max }
     };
-    names.into_iter().zip(forms).map(spec).collect()
+    names.iter().map(spec).collect()
 }
 
 impl Spec {

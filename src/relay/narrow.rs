@@ -13,20 +13,21 @@ const REFUSALS: u32 = 2;
 
 #[derive(Debug, Default)]
 pub(super) struct Narrow {
-    /// The last position of the batch that was refused.
-    until: Option<Position>,
-    suspect: Option<(Position, u32)>,
+    /// The last offset of the batch that was refused, for each of its partitions.
+    until: BTreeMap<i32, u64>,
+    /// Offset and refusals of the record that was refused alone, for each partition.
+    suspects: BTreeMap<i32, (u64, u32)>,
 }
 
 impl Narrow {
     /// How many records the next batch may take.
-    pub(super) fn batch_max(&self, next: &BTreeMap<i32, Position>, batch_max: usize) -> usize {
-        let inside = self.until.is_some_and(|until| next.get(&until.partition).is_some_and(|next| next.offset <= until.offset));
-        if inside { 1 } else { batch_max }
+    pub(super) fn batch_max(&self, next: &[Position], batch_max: usize) -> usize {
+        let is_inside = |next: &Position| self.until.get(&next.partition).is_some_and(|until| next.offset <= *until);
+        if next.iter().any(is_inside) { 1 } else { batch_max }
     }
 
     pub(super) fn is_too_large(&self, position: Position) -> bool {
-        self.suspect.is_some_and(|(suspect, refusals)| suspect == position && refusals >= REFUSALS)
+        self.refusals(position) >= REFUSALS
     }
 
     pub(super) fn failed(&mut self, batch: &[Stored], fault: &Fault) {
@@ -34,21 +35,23 @@ impl Narrow {
             return;
         }
         match batch {
-            [alone] => self.suspect = Some((alone.position, 1 + self.refusals(alone.position))),
-            _ => self.until = batch.last().map(|stored| stored.position),
+            [Stored { position, .. }] => {
+                let refusals = 1 + self.refusals(*position);
+                self.suspects.insert(position.partition, (position.offset, refusals));
+            }
+            _ => self.until.extend(batch.iter().map(|Stored { position, .. }| (position.partition, position.offset))),
         }
     }
 
     /// Everything before `next` went through.
-    pub(super) fn committed(&mut self, next: &BTreeMap<i32, Position>) {
-        self.suspect = None;
-        if self.batch_max(next, usize::MAX) == usize::MAX {
-            self.until = None;
-        }
+    pub(super) fn committed(&mut self, next: &[Position]) {
+        let is_ahead = |partition: &i32, offset: u64| next.iter().any(|next| next.partition == *partition && next.offset <= offset);
+        self.suspects.retain(|partition, (offset, _)| is_ahead(partition, *offset));
+        self.until.retain(|partition, until| is_ahead(partition, *until));
     }
 
     fn refusals(&self, position: Position) -> u32 {
-        self.suspect.filter(|(suspect, _)| *suspect == position).map_or(0, |(_, refusals)| refusals)
+        self.suspects.get(&position.partition).filter(|(offset, _)| *offset == position.offset).map_or(0, |(_, refusals)| *refusals)
     }
 }
 
@@ -70,21 +73,35 @@ mod tests {
     }
 
     #[test]
+    fn one_partition_going_on_does_not_clear_a_suspect_of_another() {
+        let mut narrow = Narrow::default();
+        let other = |offset| Position { partition: 1, offset };
+        let elsewhere = Stored { position: other(3), received_ms: 0, bytes: Vec::new() };
+        narrow.failed(&[stored(7), elsewhere], &fault(Cause::TooLarge));
+        for _ in 0..2 {
+            narrow.failed(&[stored(7)], &fault(Cause::TooLarge));
+            narrow.committed(&[at(7), other(4)]);
+        }
+        assert!(narrow.is_too_large(at(7)));
+        assert_eq!(narrow.batch_max(&[at(7), other(4)], 1000), 1);
+    }
+
+    #[test]
     fn one_record_too_large_is_found_among_its_batch() {
         let mut narrow = Narrow::default();
         narrow.failed(&[stored(7), stored(8), stored(9)], &fault(Cause::TooLarge));
-        assert_eq!(narrow.batch_max(&BTreeMap::from([(0, at(7))]), 1000), 1);
+        assert_eq!(narrow.batch_max(&[at(7)], 1000), 1);
 
         narrow.failed(&[stored(7)], &fault(Cause::TooLarge));
         assert!(!narrow.is_too_large(at(7)), "the first may be the echo of the batch");
-        narrow.committed(&BTreeMap::from([(0, at(8))]));
+        narrow.committed(&[at(8)]);
 
         narrow.failed(&[stored(8)], &fault(Cause::TooLarge));
         narrow.failed(&[stored(8)], &fault(Cause::TimedOut));
         narrow.failed(&[stored(8)], &fault(Cause::TooLarge));
         assert!(narrow.is_too_large(at(8)));
 
-        narrow.committed(&BTreeMap::from([(0, at(10))]));
-        assert_eq!(narrow.batch_max(&BTreeMap::from([(0, at(10))]), 1000), 1000);
+        narrow.committed(&[at(10)]);
+        assert_eq!(narrow.batch_max(&[at(10)], 1000), 1000);
     }
 }

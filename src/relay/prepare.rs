@@ -147,6 +147,11 @@ impl Prepare {
         Err(Reason::TooLarge)
     }
 
+    /// Bytes of no known form have none to wait for.
+    pub fn knows_endpoint(&self, stored: &Stored) -> bool {
+        Record::decode(&stored.bytes).is_none_or(|record| self.endpoint(&record).is_some())
+    }
+
     /// The mapping is the present one; a record keeps its vendor.
     fn endpoint(&self, record: &Record) -> Option<Arc<Endpoint>> {
         self.endpoints.find(record.endpoint).filter(|endpoint| endpoint.vendor == record.vendor)

@@ -129,13 +129,19 @@ fn run(model: Model, bodies: &[String]) -> Outcome {
     let stop = Arc::new(Stop::default());
     let disowned = Arc::new(Mutex::new(false));
     let status = Arc::new(Status::default());
-    let source =
-        Stack { records: bodies.iter().map(|body| record(body)).collect(), next: 0, stop: stop.clone(), disowned: disowned.clone() };
+    let source = Stack {
+        assigned: Some(Assignment::Assigned(0)),
+        records: bodies.iter().map(|body| record(body)).collect(),
+        next: 0,
+        stop: stop.clone(),
+        disowned: disowned.clone(),
+    };
     let limits = Limits {
         batch_max: 7,
         batch_wait: Duration::ZERO,
         retry_min: Duration::from_millis(1),
         retry_max: Duration::from_millis(8),
+        endpoint_unknown_wait_ms: 0,
         memory: memory::Limits { window_ms: 60_000, endpoint_repeat_ms: 60_000, body_repeat_ms: 60_000, entries_max: 1000 },
     };
     let clock = Box::new(Virtual(Mutex::new(0)));
@@ -164,6 +170,7 @@ fn normalize(body: &str) -> Result<Event<'_>, Reason> {
 
 /// A journal in memory that asks for the stop when all of it was read.
 struct Stack {
+    assigned: Option<Assignment>,
     records: Vec<Vec<u8>>,
     next: u64,
     stop: Arc<Stop>,
@@ -178,7 +185,7 @@ impl Stack {
 
 impl Source for Stack {
     fn assignments(&mut self) -> Vec<Assignment> {
-        vec![Assignment::Assigned(0)]
+        self.assigned.take().into_iter().collect()
     }
 
     fn owner(&self) -> Option<&str> {
@@ -193,6 +200,13 @@ impl Source for Stack {
         self.next = checkpoint.map_or(0, |checkpoint| checkpoint.next);
         Ok(Position { partition, offset: self.next })
     }
+
+    fn go_on_at(&mut self, position: Position) -> Result<(), ReadError> {
+        assert_eq!(position.offset, self.next);
+        Ok(())
+    }
+
+    fn rest(&mut self, _partition: i32) {}
 
     /// Nothing more to read: all before it is committed, or it would not be asked.
     fn read(&mut self, limit: ReadLimit, _wait: Duration, out: &mut Vec<Stored>) -> Result<(), ReadError> {

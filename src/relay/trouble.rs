@@ -40,7 +40,8 @@ impl<S: Source, B: Broker> Relay<S, B> {
             Ok(()) => {
                 self.metrics.transaction_aborted();
                 self.pause();
-                self.or_stop(State::Read)
+                let read = self.doubt();
+                self.or_stop(read)
             }
             Err(fault) if fault.class == Class::Retriable => self.again(&fault, State::Abort),
             Err(fault) if fault.class == Class::Fenced => State::Fenced,
@@ -53,8 +54,8 @@ impl<S: Source, B: Broker> Relay<S, B> {
     pub(super) fn fenced(&mut self) -> State {
         self.rebuild_cause = Some(Cause::Fenced);
         self.clock.sleep(FENCED_WAIT);
-        let partitions: Vec<i32> = self.next.keys().copied().collect();
-        for partition in partitions {
+        let owned = if self.source.owner().is_some() { self.partitions.all() } else { Vec::new() };
+        for partition in owned {
             match self.checkpoint_of(partition) {
                 Ok(found) => {
                     if let Some(winner) = self.winner(found) {
@@ -74,11 +75,17 @@ impl<S: Source, B: Broker> Relay<S, B> {
         State::Ended(Ended::Disowned)
     }
 
-    pub(super) fn unreadable(&mut self, read_error: &ReadError, then: State) -> State {
-        error!(%read_error, "the journal cannot be read; trying again");
-        self.waits_for("", UNREADABLE);
+    pub(super) fn unreadable(&mut self, read_error: &ReadError) -> State {
+        match read_error {
+            ReadError::Kafka(fault) => self.blocked(fault),
+            ReadError::Io(_) => {
+                error!(%read_error, "the journal cannot be read; trying again");
+                self.waits_for("", UNREADABLE);
+            }
+        }
         self.pause();
-        self.or_stop(then)
+        let read = self.doubt();
+        self.or_stop(read)
     }
 
     /// Names what it waits for, waits, and tries again.

@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
-use uuid::Uuid;
 
 use super::error::{Error, unready};
 use super::status;
@@ -28,7 +27,8 @@ pub struct Probe {
     pub relay: Arc<Status>,
     pub stages: Arc<Stages>,
     pub metrics: Arc<Metrics>,
-    pub journal_id: Uuid,
+    /// Of the journal, or of this replica.
+    pub journal_id: String,
     /// Milliseconds since 1970.
     pub started_ms: i64,
 }

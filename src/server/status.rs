@@ -86,8 +86,8 @@ impl Body {
             kafka: readiness.kafka,
             journal: Journal {
                 state: readiness.journal,
-                kind: "disk",
-                id: probe.journal_id.to_string(),
+                kind: probe.journal.kind(),
+                id: probe.journal_id.clone(),
                 undelivered_records: count("journal_undelivered_records"),
                 undelivered_bytes: count("journal_undelivered_bytes"),
                 oldest_undelivered_age_seconds: figures.oldest_undelivered_age_seconds,

@@ -8,9 +8,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracing::Level;
 
+use super::fleet::{Fleet, Kind};
 use super::publishing::{mode, privacy, routes};
 use crate::journal::disk;
-use crate::kafka::topics::{Spec, specs};
+use crate::kafka::topics::{Role, Spec, specs};
 use crate::kafka::{self, RESERVED_PROPERTIES, SECRET_PROPERTIES, producer};
 use crate::providers::Rules;
 use crate::relay::{self, prepare};
@@ -19,7 +20,7 @@ use crate::server;
 use crate::table::{Flag, Table};
 use crate::telemetry::Format;
 
-const HOUR_MS: u64 = 3_600_000;
+pub(super) const HOUR_MS: u64 = 3_600_000;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -35,6 +36,7 @@ pub struct ServerSettings {
 }
 
 pub struct JournalSettings {
+    pub kind: Kind,
     pub dir: PathBuf,
     pub window_ms: u64,
     pub segment_bytes: u64,
@@ -43,6 +45,8 @@ pub struct JournalSettings {
 }
 
 pub struct KafkaSettings {
+    /// Of a fleet; a disk journal's is named after its id.
+    pub group: Option<String>,
     pub brokers: Vec<String>,
     pub prefix: String,
     pub transaction_timeout_ms: u64,
@@ -72,12 +76,14 @@ impl JournalSettings {
 }
 
 impl KafkaSettings {
-    /// `id` names the one producer and group of this journal.
+    /// `id` names the one producer of this journal or replica, and a disk journal's group.
     pub fn options(&self, id: &str) -> kafka::Options {
+        let transactional_id = format!("{}-{id}", self.prefix);
         kafka::Options {
             brokers: self.brokers.clone(),
             prefix: self.prefix.clone(),
-            transactional_id: format!("{}-{id}", self.prefix),
+            group: self.group.clone().unwrap_or_else(|| transactional_id.clone()),
+            transactional_id,
             transaction_timeout_ms: self.transaction_timeout_ms,
             message_bytes_max: self.message_bytes_max,
             properties: self.properties.clone(),
@@ -125,18 +131,20 @@ pub fn server(root: &mut Table) -> ServerSettings {
 
 pub fn journal(root: &mut Table, server: &ServerSettings) -> JournalSettings {
     let mut table = root.table("journal");
-    if table.choice("kind", &[("disk", "disk"), ("kafka", "kafka")], "disk") == "kafka" {
-        table.mistake("kind", "\"kafka\" is not available in this version; use \"disk\"");
-    }
-    kafka_journal(&mut table);
+    let is_disk = table.choice("kind", &[("disk", true), ("kafka", false)], true);
+    let dir = PathBuf::from(table.text("dir", "/var/lib/waitbridge"));
+    let window_ms = table.duration_ms("window", 1000..=90 * 24 * HOUR_MS, "72h");
+    let record_bytes_max = server.limits.body_bytes_max as u64 + RECORD_OVERHEAD_BYTES;
+    // Checked also beside kind = "disk", so that a settings file can hold both.
+    let fleet = Fleet::read(&mut table, &dir, window_ms, record_bytes_max);
     let settings = JournalSettings {
-        dir: PathBuf::from(table.text("dir", "/var/lib/waitbridge")),
-        window_ms: table.duration_ms("window", 1000..=90 * 24 * HOUR_MS, "72h"),
+        kind: if is_disk { Kind::Disk } else { Kind::Kafka(fleet) },
+        dir,
+        window_ms,
         segment_bytes: table.bytes("segment", disk::SEGMENT_BYTES_MIN..=4 * GIB, "64MiB"),
         size_max: table.bytes("size_max", 4 * MIB..=64 * 1024 * GIB, "10GiB"),
         free_min: table.bytes("free_min", 0..=1024 * GIB, "256MiB"),
     };
-    let record_bytes_max = server.limits.body_bytes_max as u64 + RECORD_OVERHEAD_BYTES;
     if settings.segment_bytes < record_bytes_max {
         table.mistake("segment", "must hold the largest delivery: server.body_max and 64KiB more");
     }
@@ -148,10 +156,14 @@ pub fn journal(root: &mut Table, server: &ServerSettings) -> JournalSettings {
 }
 
 /// `publishing`: what the topics are called and how large a record's value may be.
-pub fn kafka(root: &mut Table, publishing: &prepare::Settings) -> KafkaSettings {
+pub fn kafka(root: &mut Table, publishing: &prepare::Settings, journal: &JournalSettings) -> KafkaSettings {
     let mut table = root.table("kafka");
     let timeout = table.text("transaction_timeout", "");
-    let timeout_ms = if timeout.is_empty() { 60_000 } else { table.duration_ms("transaction_timeout", 2000..=900_000, "60s") };
+    let default_ms = match journal.kind {
+        Kind::Disk => 60_000,
+        Kind::Kafka(_) => 10_000,
+    };
+    let timeout_ms = if timeout.is_empty() { default_ms } else { table.duration_ms("transaction_timeout", 2000..=900_000, "60s") };
     let checkpoint_topic = topic(&mut table, "checkpoint_topic", "waitbridge.checkpoint.v1");
     let create = table.flag("create_topics", Flag::Off);
     let replication = table.whole("replication", 1..=32, 3) as i32;
@@ -161,8 +173,21 @@ pub fn kafka(root: &mut Table, publishing: &prepare::Settings) -> KafkaSettings 
     }
     let message_bytes_max = publishing.value_bytes_max as u64 + RECORD_OVERHEAD_BYTES;
     let Topics { person, location, dead_letter } = &publishing.topics;
-    let topics = specs([person, location, dead_letter, &checkpoint_topic], replication, message_bytes_max);
+    let mut names: Vec<(Role, &str)> = vec![(Role::Person, person), (Role::Location, location), (Role::DeadLetter, dead_letter)];
+    names.push(match &journal.kind {
+        Kind::Disk => (Role::Checkpoint, &checkpoint_topic),
+        Kind::Kafka(fleet) => (Role::Raw, &fleet.options.raw_topic),
+    });
+    let mut topics = specs(&names, replication, message_bytes_max);
+    if let (Kind::Kafka(fleet), Some(raw)) = (&journal.kind, topics.last_mut()) {
+        raw.retention_ms = fleet.options.retention_ms;
+        raw.message_bytes_max = raw.message_bytes_max.max(fleet.record_bytes_max);
+    }
     let settings = KafkaSettings {
+        group: match &journal.kind {
+            Kind::Disk => None,
+            Kind::Kafka(fleet) => Some(fleet.group.clone()),
+        },
         brokers,
         prefix: name(&mut table, "prefix", "waitbridge"),
         transaction_timeout_ms: timeout_ms,
@@ -211,12 +236,13 @@ fn properties(table: &mut Table) -> Vec<(String, String)> {
 pub fn relay(root: &mut Table, journal: &JournalSettings) -> (relay::Limits, prepare::Settings) {
     let topics = topics(root);
     let mut table = root.table("relay");
-    let limits = relay::Limits {
+    let mut limits = relay::Limits {
         batch_max: table.whole("batch_max", 1..=100_000, 1000) as usize,
         batch_wait: duration(&mut table, "batch_wait", 0..=10_000, "5ms"),
         retry_min: duration(&mut table, "retry_min", 10..=60_000, "200ms"),
         retry_max: duration(&mut table, "retry_max", 10..=HOUR_MS, "30s"),
         memory: memory(&mut table, journal),
+        endpoint_unknown_wait_ms: 0,
     };
     if limits.retry_max < limits.retry_min {
         table.mistake("retry_max", "must not be less than retry_min");
@@ -224,8 +250,11 @@ pub fn relay(root: &mut Table, journal: &JournalSettings) -> (relay::Limits, pre
     let value_bytes_max = table.bytes("value_max", 10 * KIB..=16 * MIB, "900KB");
     let json_depth_max = table.whole("json_depth_max", 2..=120, 64) as usize;
     let expired_after_ms = table.duration_ms("expired_after", 0..=3650 * 24 * HOUR_MS, "72h");
-    // Heeded by the kafka journal only, whose replicas may read different settings for a while.
-    table.duration_ms("endpoint_unknown_wait", 0..=HOUR_MS, "60s");
+    // The replicas of a fleet may read different settings for a while.
+    let endpoint_unknown_wait_ms = table.duration_ms("endpoint_unknown_wait", 0..=HOUR_MS, "60s") as i64;
+    if let Kind::Kafka(_) = journal.kind {
+        limits.endpoint_unknown_wait_ms = endpoint_unknown_wait_ms;
+    }
     table.finish();
     let privacy = privacy(root);
     let settings = prepare::Settings {
@@ -239,14 +268,6 @@ pub fn relay(root: &mut Table, journal: &JournalSettings) -> (relay::Limits, pre
         mode: mode(root),
     };
     (limits, settings)
-}
-
-/// The keys of the kafka journal: checked, so that a settings file can hold them beside kind = "disk".
-fn kafka_journal(table: &mut Table) {
-    topic(table, "raw_topic", "waitbridge.raw.v1");
-    name(table, "group", "waitbridge");
-    table.duration_ms("delivery_timeout", 1000..=HOUR_MS, "60s");
-    table.flag("unsafe_replication", Flag::Off);
 }
 
 /// The bounds of what the relay remembers.
@@ -285,7 +306,7 @@ fn topics(root: &mut Table) -> Topics {
 }
 
 /// Kafka's own rule for names.
-fn topic(table: &mut Table, key: &str, default: &str) -> String {
+pub(super) fn topic(table: &mut Table, key: &str, default: &str) -> String {
     let text = table.text(key, default);
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if text.is_empty() || text.len() > 249 || !text.chars().all(allowed) || text.chars().all(|c| c == '.') {
@@ -294,7 +315,7 @@ fn topic(table: &mut Table, key: &str, default: &str) -> String {
     text
 }
 
-fn name(table: &mut Table, key: &str, default: &str) -> String {
+pub(super) fn name(table: &mut Table, key: &str, default: &str) -> String {
     let text = table.text(key, default);
     if text.is_empty() || text.len() > 100 || !text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')) {
         table.mistake(key, "must be 1 to 100 of A-Z a-z 0-9 . _ -");
@@ -319,6 +340,6 @@ pub fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse().ok().map(|address: std::net::IpAddr| IpNet::from(address)))
 }
 
-fn duration(table: &mut Table, key: &str, allowed: std::ops::RangeInclusive<u64>, default: &str) -> Duration {
+pub(super) fn duration(table: &mut Table, key: &str, allowed: std::ops::RangeInclusive<u64>, default: &str) -> Duration {
     Duration::from_millis(table.duration_ms(key, allowed, default))
 }

@@ -148,6 +148,14 @@ impl Source for SimulatedSource {
         self.inner.resume(partition, checkpoint)
     }
 
+    fn go_on_at(&mut self, position: Position) -> Result<(), ReadError> {
+        self.inner.go_on_at(position)
+    }
+
+    fn rest(&mut self, partition: i32) {
+        self.inner.rest(partition);
+    }
+
     fn read(&mut self, limit: ReadLimit, _wait: Duration, out: &mut Vec<Stored>) -> Result<(), ReadError> {
         self.process.turn();
         let before = out.len();

@@ -12,6 +12,7 @@ mod process;
 mod proxy;
 mod reader;
 mod repeats;
+mod replicas;
 mod source;
 mod world;
 
@@ -19,6 +20,7 @@ mod asyncapi;
 mod consumers;
 mod explain;
 mod fixtures;
+mod fleet;
 mod kills;
 mod lives;
 mod look;

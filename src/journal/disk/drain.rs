@@ -52,7 +52,7 @@ fn made(storage: &dyn Storage) -> std::io::Result<Uuid> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::Folder;
+    use super::super::tests::{Folder, go_on};
     use super::*;
     use crate::journal::{Position, ReadLimit, Source};
 
@@ -61,7 +61,7 @@ mod tests {
     fn drained(folder: &Folder) -> Vec<String> {
         let options = Options { dir: folder.0.clone(), ..folder.options() };
         let mut drain = open(options, Arc::new(Metrics::new())).unwrap_or_else(|error| panic!("{error}"));
-        drain.source.resume(0, None).unwrap();
+        go_on(&mut drain.source, None);
         let mut out = Vec::new();
         drain.source.read(ALL, std::time::Duration::ZERO, &mut out).unwrap();
         out.into_iter().map(|stored| String::from_utf8(stored.bytes).unwrap()).collect()
@@ -72,7 +72,7 @@ mod tests {
         let folder = Folder::new();
         let mut start = folder.open();
         let delivered = start.append("delivered");
-        start.source.resume(0, None).unwrap();
+        go_on(&mut start.source, None);
         start.source.advance(Position { partition: 0, offset: delivered + 1 }, "cluster");
         let shared = start.append("both have it, and the winner publishes it");
         let held = shared + 1;

@@ -112,7 +112,9 @@ impl World {
 
     fn resume(&mut self) {
         let checkpoint = self.checkpoint.clone();
-        self.lost_its_place = self.source().resume(0, checkpoint.as_ref()).is_err();
+        let source = self.source();
+        let resumed = source.resume(0, checkpoint.as_ref()).and_then(|position| source.go_on_at(position));
+        self.lost_its_place = resumed.is_err();
     }
 
     fn source(&mut self) -> &mut DiskSource {

@@ -20,9 +20,16 @@ pub struct DiskSource {
     reader: Reader,
     owner: String,
     assigned: Option<Assignment>,
+    pace: Pace,
     rollback_told: bool,
     copy_told: bool,
     drain_from: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    Resting,
+    Going,
 }
 
 impl DiskSource {
@@ -37,6 +44,7 @@ impl DiskSource {
             reader,
             owner,
             assigned: Some(Assignment::Assigned(0)),
+            pace: Pace::Going,
             rollback_told: false,
             copy_told: false,
             drain_from: None,
@@ -150,12 +158,31 @@ impl Source for DiskSource {
             state.delivered = state.delivered.min(offset);
         }
         self.reader.seek(offset)?;
+        self.rest(partition);
         Ok(Position { partition, offset })
     }
 
+    fn go_on_at(&mut self, position: Position) -> Result<(), ReadError> {
+        if self.reader.position() != position.offset {
+            self.reader.seek(position.offset)?;
+        }
+        self.pace = Pace::Going;
+        Ok(())
+    }
+
+    fn rest(&mut self, _partition: i32) {
+        self.pace = Pace::Resting;
+    }
+
     fn read(&mut self, limit: ReadLimit, wait: Duration, out: &mut Vec<Stored>) -> Result<(), ReadError> {
-        self.await_records(wait);
-        Ok(self.reader.read(limit, out)?)
+        match self.pace {
+            Pace::Resting => std::thread::sleep(wait),
+            Pace::Going => {
+                self.await_records(wait);
+                self.reader.read(limit, out)?;
+            }
+        }
+        Ok(())
     }
 
     fn review(&mut self, past: Past, tell: &mut dyn FnMut(&[Stored]) -> ControlFlow<()>) -> Result<(), ReadError> {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::super::storage::File;
 use super::super::tests::{Folder, Start};
 use super::*;
+use crate::journal::Journal;
 
 /// The seqs of all whole records, and what is wrong: kind, segment, records lost.
 fn seen(folder: &Folder) -> (Vec<u64>, Vec<(&'static str, u64)>) {

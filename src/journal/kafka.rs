@@ -1,0 +1,128 @@
+//! The journal of a fleet: the raw topic, keyed by tenant, for any number of replicas without a disk.
+//!
+//! An append is answered when every in-sync replica has it. What that survives: the end of this process, of its machine, and of
+//! as many brokers as the topic's replication allows, which is checked before the first 200. While Kafka is wholly away nothing
+//! is accepted. What ran out of its time may still arrive: its accept id makes that harmless.
+//!
+//! ```text
+//! raw topic   key: tenant     value: the record as appended     timestamp: when its replica took it
+//! group       one offset a partition: the next to publish; metadata: the accept id of the record before it
+//! ```
+//!
+//! The upper half stands here, the lower one in `source`; `watch` says whether appends are safe. Nothing here knows a vendor.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::{AppendError, Appended, Backlog, Journal, Position};
+use crate::kafka::append::Appender;
+use crate::kafka::fleet::{Fleet, Survey};
+use crate::kafka::producer::KafkaBroker;
+use crate::kafka::raw::KafkaRawTopic;
+use crate::metrics::Metrics;
+
+mod backlog;
+mod source;
+mod watch;
+
+use backlog::Backlogs;
+pub use source::KafkaSource;
+pub use watch::Safety;
+use watch::{State, Watch};
+
+/// Of what is on its way when the journal closes.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub raw_topic: String,
+    pub safety: Safety,
+    /// How long the raw topic should keep its records.
+    pub retention_ms: u64,
+}
+
+pub struct Opened {
+    pub journal: Arc<KafkaJournal>,
+    pub source: KafkaSource<KafkaRawTopic>,
+    pub broker: KafkaBroker,
+}
+
+/// Asks nobody yet: the first handshake is the watch's.
+pub fn open(options: Options, fleet: Fleet, metrics: Arc<Metrics>) -> std::io::Result<Opened> {
+    let Fleet { appender, raw, broker, survey } = fleet;
+    let backlogs = Arc::new(Backlogs::default());
+    let source = KafkaSource::new(raw, &options.raw_topic, backlogs.clone(), metrics.clone());
+    let journal = KafkaJournal::start(options, appender, survey, backlogs, metrics)?;
+    Ok(Opened { journal: Arc::new(journal), source, broker })
+}
+
+/// The upper half, for the ingress.
+pub struct KafkaJournal {
+    appender: Arc<Appender>,
+    state: Arc<State>,
+    backlogs: Arc<Backlogs>,
+    metrics: Arc<Metrics>,
+    watch: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl KafkaJournal {
+    fn start(
+        options: Options,
+        appender: Appender,
+        survey: Survey,
+        backlogs: Arc<Backlogs>,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<KafkaJournal> {
+        let (appender, state) = (Arc::new(appender), Arc::new(State::default()));
+        let watch = Watch::new(options, survey, appender.clone(), state.clone(), backlogs.clone(), metrics.clone());
+        let thread = std::thread::Builder::new().name("journal-watch".to_owned()).spawn(move || watch.run())?;
+        Ok(KafkaJournal { appender, state, backlogs, metrics, watch: Mutex::new(Some(thread)) })
+    }
+}
+
+impl Journal for KafkaJournal {
+    fn kind(&self) -> &'static str {
+        "kafka"
+    }
+
+    fn append(&self, key: &str, record: Vec<u8>) -> Appended {
+        let (tell, appended) = oneshot::channel();
+        if let Err(refused) = self.writable() {
+            let _ = tell.send(Err(refused));
+            return appended;
+        }
+        let (started, metrics) = (Instant::now(), self.metrics.clone());
+        let told = move |written: Result<(i32, u64), _>| {
+            metrics.journal_appended(started.elapsed());
+            let position = written.map(|(partition, offset)| Position { partition, offset });
+            // Nobody may wait for it any more.
+            let _ = tell.send(position.map_err(|_fault| AppendError::Unavailable));
+        };
+        self.appender.append(key, &record, Box::new(told));
+        appended
+    }
+
+    fn writable(&self) -> Result<(), AppendError> {
+        self.state.writable()
+    }
+
+    /// Kafka is not this process's to lose: nothing is mended by its end.
+    fn failed(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn backlog(&self) -> Backlog {
+        Backlog { records: self.backlogs.records(), bytes: None }
+    }
+
+    fn close(&self) {
+        self.state.close();
+        self.appender.flush(CLOSE_PATIENCE);
+        // It may be in the middle of a call, and has nothing to make durable.
+        drop(self.watch.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take());
+    }
+}

@@ -1,0 +1,88 @@
+//! Everything that one replica of a fleet needs of Kafka, made together: they share one group.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::append::Appender;
+use super::cluster::Cluster;
+use super::compare::Standing;
+use super::group::Group;
+use super::partitions::Partitions;
+use super::producer::{Context, KafkaBroker, check};
+use super::raw::{KafkaRawTopic, RawTopic};
+use super::topics::{Role, Spec};
+use super::{Checkpoint, Fault, Options};
+use crate::metrics::Metrics;
+use crate::shutdown::Stop;
+
+/// Of one call of the survey.
+const SURVEY_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub struct Fleet {
+    pub appender: Appender,
+    pub raw: KafkaRawTopic,
+    pub broker: KafkaBroker,
+    pub survey: Survey,
+}
+
+impl Fleet {
+    /// Fails only on properties that librdkafka refuses; no broker is asked yet, but the group is joined as soon as one is there.
+    pub fn open(
+        options: Options,
+        raw_topic: &str,
+        delivery_timeout: Duration,
+        metrics: Arc<Metrics>,
+        stop: Arc<Stop>,
+    ) -> Result<Fleet, String> {
+        check(&options)?;
+        let context = Context::new(metrics, stop, Partitions::of(&options.topics));
+        let made = || -> Result<Fleet, Fault> {
+            let group = Arc::new(Group::join(&options, context.clone(), raw_topic)?);
+            Ok(Fleet {
+                appender: Appender::new(options.clone(), raw_topic, delivery_timeout, context.clone())?,
+                raw: KafkaRawTopic::new(&options, raw_topic, group.clone(), &context)?,
+                survey: Survey::new(&options, raw_topic, group.clone(), &context)?,
+                broker: KafkaBroker::with(options, context, group),
+            })
+        };
+        made().map_err(|fault| fault.detail)
+    }
+}
+
+/// Looks at the raw topic from outside: whether it is safe, and how far its partitions are delivered.
+pub struct Survey {
+    topic: String,
+    cluster: Cluster,
+    reader: KafkaRawTopic,
+    group: Arc<Group>,
+}
+
+impl Survey {
+    fn new(options: &Options, topic: &str, group: Arc<Group>, context: &Context) -> Result<Survey, Fault> {
+        let raw = options.topics.iter().filter(|spec| spec.role == Role::Raw).cloned().collect();
+        Ok(Survey {
+            topic: topic.to_owned(),
+            cluster: Cluster::new(Options { topics: raw, ..options.clone() }, SURVEY_TIMEOUT)?,
+            reader: KafkaRawTopic::new(options, topic, group.clone(), context)?,
+            group,
+        })
+    }
+
+    /// The raw topic as it is, beside what it should be.
+    pub fn standing(&self) -> Result<Option<(Spec, Standing)>, Fault> {
+        Ok(self.cluster.topics()?.pop())
+    }
+
+    pub fn bounds(&mut self, partition: i32) -> Result<Range<u64>, Fault> {
+        self.reader.bounds(partition)
+    }
+
+    pub fn since(&mut self, partition: i32, written_ms: i64) -> Result<Option<u64>, Fault> {
+        self.reader.since(partition, written_ms)
+    }
+
+    pub fn committed(&self, partition: i32) -> Result<Option<Checkpoint>, Fault> {
+        self.group.committed(&self.topic, partition)
+    }
+}

@@ -1,0 +1,158 @@
+//! The consumer group whose offsets are the checkpoint, and our part in it.
+//!
+//! A disk journal's group has one process and nobody joins it. A fleet's group hands the partitions of the raw topic to its
+//! members. A member here fetches nothing: reading is `raw`'s, so that partitions come and go only when somebody asks.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tracing::info;
+
+use super::fault::{abortable, fault_of};
+use super::producer::{Context, lock};
+use super::{CALL_TIMEOUT, Cause, Checkpoint, Fault, Options};
+
+/// The least that brokers take by default: so long the partitions of a member that was killed stand still.
+const SESSION_TIMEOUT_MS: &str = "6000";
+const HEARTBEAT_MS: &str = "2000";
+/// A member asks this long for a checkpoint: other partitions flow meanwhile, and it asks again.
+const MEMBER_PATIENCE: Duration = Duration::from_millis(500);
+/// Events of the client that one call takes away.
+const EVENTS_MAX: usize = 100;
+
+pub struct Group {
+    consumer: BaseConsumer<GroupContext>,
+    part: Part,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Apart,
+    Member,
+}
+
+/// A partition came to this member, or left it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    Came(i32),
+    Left(i32),
+}
+
+impl Group {
+    /// Reads and commits offsets, and never joins.
+    pub(super) fn apart(options: &Options, context: Context) -> Result<Group, Fault> {
+        let context = GroupContext { context, changes: Arc::default() };
+        let consumer = super::producer::consumer_config(options).create_with_context(context).map_err(|error| fault_of(&error))?;
+        Ok(Group { consumer, part: Part::Apart })
+    }
+
+    /// One of those among whom the partitions of this topic are divided. Asks nobody yet.
+    pub(super) fn join(options: &Options, context: Context, topic: &str) -> Result<Group, Fault> {
+        let context = GroupContext { context, changes: Arc::default() };
+        let mut config = super::producer::consumer_config(options);
+        config
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", SESSION_TIMEOUT_MS)
+            .set("heartbeat.interval.ms", HEARTBEAT_MS)
+            .set("topic.metadata.refresh.interval.ms", "10000");
+        let consumer: BaseConsumer<GroupContext> = config.create_with_context(context).map_err(|error| fault_of(&error))?;
+        consumer.subscribe(&[topic]).map_err(|error| fault_of(&error))?;
+        Ok(Group { consumer, part: Part::Member })
+    }
+
+    /// What came and left since the last call. Only here does the group take anything away: never inside a transaction.
+    pub fn changes(&self) -> Vec<Change> {
+        self.take_events();
+        std::mem::take(&mut *lock(&self.consumer.context().changes))
+    }
+
+    pub(super) fn committed(&self, topic: &str, partition: i32) -> Result<Option<Checkpoint>, Fault> {
+        match self.part {
+            Part::Apart => {
+                self.take_events();
+                committed(&self.consumer, topic, partition, CALL_TIMEOUT)
+            }
+            Part::Member => committed(&self.consumer, topic, partition, MEMBER_PATIENCE),
+        }
+    }
+
+    /// What fences the commit of offsets, as of now. Of a member that lost its place it would fence nothing: the library then
+    /// hands out that of a client that never joined, and the broker takes any offset from such a one.
+    pub(super) fn metadata(&self) -> Result<ConsumerGroupMetadata, Fault> {
+        let metadata = self.consumer.group_metadata().ok_or_else(|| super::fault::fatal(Cause::State, "there is no group metadata"))?;
+        // In this order: what is lost after it was taken is fenced by its generation.
+        if self.part == Part::Member && self.consumer.assignment_lost() {
+            return Err(abortable(Cause::Fenced, "the group took this member for dead"));
+        }
+        Ok(metadata)
+    }
+
+    /// It reads nothing, but its errors and statistics queue up until somebody takes them.
+    fn take_events(&self) {
+        for _ in (0..EVENTS_MAX).take_while(|_| self.consumer.poll(Duration::ZERO).is_some()) {}
+    }
+}
+
+/// The checkpoint of this consumer's group.
+pub(super) fn committed<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: i32,
+    within: Duration,
+) -> Result<Option<Checkpoint>, Fault> {
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition(topic, partition);
+    let answer = consumer.committed_offsets(asked, within).map_err(|error| fault_of(&error))?;
+    let Some(found) = answer.find_partition(topic, partition) else {
+        return Err(abortable(Cause::Other, "the checkpoint's partition was not in the answer"));
+    };
+    found.error().map_err(|error| fault_of(&error))?;
+    Ok(match found.offset() {
+        Offset::Offset(next) => Some(Checkpoint {
+            topic: topic.to_owned(),
+            partition,
+            next: u64::try_from(next).unwrap_or(0),
+            metadata: found.metadata().to_owned(),
+        }),
+        _ => None,
+    })
+}
+
+struct GroupContext {
+    context: Context,
+    changes: Arc<Mutex<Vec<Change>>>,
+}
+
+impl ClientContext for GroupContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.context.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.context.error(error, reason);
+    }
+}
+
+impl ConsumerContext for GroupContext {
+    /// What came is paused at once: this client never fetches.
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let (list, change): (_, fn(i32) -> Change) = match rebalance {
+            Rebalance::Assign(list) => (list, Change::Came),
+            Rebalance::Revoke(list) => (list, Change::Left),
+            Rebalance::Error(_) => return,
+        };
+        if matches!(rebalance, Rebalance::Assign(_))
+            && let Err(error) = consumer.pause(list)
+        {
+            self.context.error(error, "a partition could not be paused");
+        }
+        let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
+        info!(?partitions, came = matches!(rebalance, Rebalance::Assign(_)), "the group divides its partitions");
+        lock(&self.changes).extend(partitions.into_iter().map(change));
+    }
+}

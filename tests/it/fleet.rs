@@ -1,0 +1,75 @@
+//! The Kafka journal: replicas without a disk, on a real Kafka.
+
+use std::time::{Duration, Instant};
+
+use crate::bridge::TOKEN;
+use crate::http::{Connection, once, request};
+use crate::kafka::{self, Kafka};
+use crate::kills::{DRAIN_WITHIN, PAUSE, SENDERS, SMALL_BATCHES, read_event, scatter, seed, wait_for_more};
+use crate::load::{Accepted, Load, ReadEvent, Verdict, judge};
+use crate::reader::Reader;
+use crate::replicas::{FLOWING, Replicas};
+
+/// Kills of the bounded share that the gate runs; more by `WAITBRIDGE_KILL_ROUNDS`.
+const ROUNDS: u64 = 6;
+const REPLICAS: usize = 3;
+
+#[test]
+fn one_replica_delivers_what_it_answered_and_stops_in_good_order() {
+    let kafka = kafka::shared();
+    let mut fleet = Replicas::new(kafka, kafka.bootstrap(), 1, 6, "");
+    fleet.start(0);
+    let mut reader = Reader::new(kafka.bootstrap(), &[&fleet.topics.person]);
+    let mut connection = Connection::open(fleet.get(0).public).unwrap();
+    let body = br#"{"type":"AddPerson","data":{"PersonId":7,"Fields":{"First Name":"Ada"},"Waitlists":[]}}"#;
+    let answer = connection.post(&format!("/webhooks/sunshine/{TOKEN}"), &[], body).unwrap();
+    assert_eq!(answer.status, 200);
+    let read = reader.read_until(1, FLOWING);
+    assert_eq!(read[0].header("ce_acceptid"), Some(answer.accept_id().as_str()));
+    fleet.get(0).wait_until("nothing is left", FLOWING, |bridge| bridge.metric("waitbridge_journal_undelivered_records") == 0.0);
+    let status = once(fleet.get(0).admin, &request("GET", "/status", &[], b""));
+    let status: serde_json::Value = serde_json::from_slice(&status.body).unwrap();
+    assert_eq!((status["ready"].as_bool(), status["journal"]["kind"].as_str()), (Some(true), Some("kafka")), "{status}");
+    assert_eq!(fleet.terminate(0), 0);
+}
+
+#[test]
+fn replicas_killed_at_any_moment_lose_nothing_double_nothing_and_keep_the_order() {
+    let kafka = kafka::shared();
+    let mut fleet = Replicas::new(kafka, kafka.bootstrap(), REPLICAS, 6, SMALL_BATCHES);
+    fleet.start_all();
+    let (load, seed) = (Load::start(SENDERS, 4 * PAUSE), seed());
+    load.aim(Some(fleet.balancer.address));
+    for round in 0..rounds() {
+        wait_for_more(&load, 50);
+        let chance = scatter(seed ^ round);
+        std::thread::sleep(Duration::from_millis(chance / 4 % 2000));
+        let victim = (chance % REPLICAS as u64) as usize;
+        fleet.kill(victim);
+        fleet.start(victim);
+    }
+    wait_for_more(&load, 100);
+    let accepted = load.finish();
+    let verdict = judge(&accepted, &read_all(kafka, &fleet, &accepted));
+    eprintln!("replicas killed: seed {seed}, {} kills: {verdict:?}", rounds());
+    assert_eq!(verdict, Verdict { accepted: verdict.accepted, read: verdict.read, ..Verdict::default() });
+    (0..REPLICAS).for_each(|replica| assert_eq!(fleet.terminate(replica), 0));
+}
+
+/// Reads until everything accepted is there, or the time is up; what is missing then is lost.
+fn read_all(kafka: &Kafka, fleet: &Replicas, accepted: &Accepted) -> Vec<ReadEvent> {
+    let mut reader = Reader::new(kafka.bootstrap(), &[&fleet.topics.person]);
+    let deadline = Instant::now() + DRAIN_WITHIN;
+    let mut read: Vec<ReadEvent> = Vec::new();
+    loop {
+        let complete = (judge(accepted, &read).lost == 0 && fleet.undelivered() == 0.0) || Instant::now() > deadline;
+        read.extend(reader.read_to_end().iter().map(read_event));
+        if complete {
+            return read;
+        }
+    }
+}
+
+fn rounds() -> u64 {
+    std::env::var("WAITBRIDGE_KILL_ROUNDS").ok().map_or(ROUNDS, |rounds| rounds.parse().expect("a number of rounds"))
+}
