@@ -274,7 +274,11 @@ impl Metrics {
     }
 
     pub fn journal_record_damaged(&self) {
-        self.journal_damaged.inc();
+        self.journal_records_damaged(1);
+    }
+
+    pub fn journal_records_damaged(&self, records: u64) {
+        self.journal_damaged.inc_by(records);
     }
 
     pub fn journal_rolled_back(&self) {

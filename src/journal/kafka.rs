@@ -54,7 +54,7 @@ pub struct Opened {
 /// Asks nobody yet: the first handshake is the watch's.
 pub fn open(options: Options, fleet: Fleet, metrics: Arc<Metrics>) -> std::io::Result<Opened> {
     let Fleet { appender, raw, broker, survey } = fleet;
-    let backlogs = Arc::new(Backlogs::default());
+    let backlogs = Arc::new(Backlogs::new(metrics.clone()));
     let source = KafkaSource::new(raw, &options.raw_topic, backlogs.clone(), metrics.clone());
     let journal = KafkaJournal::start(options, appender, survey, backlogs, metrics)?;
     Ok(Opened { journal: Arc::new(journal), source, broker })
@@ -95,9 +95,12 @@ impl Journal for KafkaJournal {
             let _ = tell.send(Err(refused));
             return appended;
         }
-        let (started, metrics) = (Instant::now(), self.metrics.clone());
+        let (started, metrics, backlogs) = (Instant::now(), self.metrics.clone(), self.backlogs.clone());
         let told = move |written: Result<(i32, u64), _>| {
             metrics.journal_appended(started.elapsed());
+            if let Ok((partition, offset)) = written {
+                backlogs.appended(partition, offset);
+            }
             let position = written.map(|(partition, offset)| Position { partition, offset });
             // Nobody may wait for it any more.
             let _ = tell.send(position.map_err(|_fault| AppendError::Unavailable));

@@ -42,7 +42,7 @@ impl Fleet {
             Ok(Fleet {
                 appender: Appender::new(options.clone(), raw_topic, delivery_timeout, context.clone())?,
                 raw: KafkaRawTopic::new(&options, raw_topic, group.clone(), &context)?,
-                survey: Survey::new(&options, raw_topic, group.clone(), &context)?,
+                survey: Survey::new(&options, raw_topic, &context)?,
                 broker: KafkaBroker::with(options, context, group),
             })
         };
@@ -59,7 +59,9 @@ pub struct Survey {
 }
 
 impl Survey {
-    fn new(options: &Options, topic: &str, group: Arc<Group>, context: &Context) -> Result<Survey, Fault> {
+    fn new(options: &Options, topic: &str, context: &Context) -> Result<Survey, Fault> {
+        // It looks at its leisure: a member would not wait for its answers.
+        let group = Arc::new(Group::apart(options, context.clone())?);
         let raw = options.topics.iter().filter(|spec| spec.role == Role::Raw).cloned().collect();
         Ok(Survey {
             topic: topic.to_owned(),

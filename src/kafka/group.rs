@@ -9,7 +9,7 @@ use std::time::Duration;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tracing::info;
 
@@ -133,8 +133,11 @@ impl ClientContext for GroupContext {
         self.context.log(level, facility, message);
     }
 
+    /// A member that reads nothing has no offset to begin at, and wants none.
     fn error(&self, error: KafkaError, reason: &str) {
-        self.context.error(error, reason);
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AutoOffsetReset) {
+            self.context.error(error, reason);
+        }
     }
 }
 
@@ -152,7 +155,9 @@ impl ConsumerContext for GroupContext {
             self.context.error(error, "a partition could not be paused");
         }
         let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
-        info!(?partitions, came = matches!(rebalance, Rebalance::Assign(_)), "the group divides its partitions");
+        if !partitions.is_empty() {
+            info!(?partitions, came = matches!(rebalance, Rebalance::Assign(_)), "the group divides its partitions");
+        }
         lock(&self.changes).extend(partitions.into_iter().map(change));
     }
 }

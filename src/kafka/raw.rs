@@ -54,11 +54,17 @@ pub trait RawTopic: Send {
 /// What the library may have fetched ahead, for all partitions together.
 const FETCHED_KBYTES_MAX: &str = "16384";
 
+/// How long a broker may hold back its answer when there is nothing new: all else on that connection waits behind it, such as
+/// a partition that comes.
+const LIVE_WAIT_MS: &str = "100";
+const PAST_WAIT_MS: &str = "5";
+
 /// The real one.
 pub struct KafkaRawTopic {
     topic: String,
     group: Arc<Group>,
     live: BaseConsumer<Context>,
+    /// Also asked for all that is no record: nothing is ever held back on its connections.
     past: BaseConsumer<Context>,
     followed: BTreeSet<i32>,
 }
@@ -66,8 +72,8 @@ pub struct KafkaRawTopic {
 impl KafkaRawTopic {
     /// Asks nobody yet.
     pub(super) fn new(options: &Options, topic: &str, group: Arc<Group>, context: &Context) -> Result<KafkaRawTopic, Fault> {
-        let reader = || reader(options, context);
-        Ok(KafkaRawTopic { topic: topic.to_owned(), group, live: reader()?, past: reader()?, followed: BTreeSet::new() })
+        let (live, past) = (reader(options, context, LIVE_WAIT_MS)?, reader(options, context, PAST_WAIT_MS)?);
+        Ok(KafkaRawTopic { topic: topic.to_owned(), group, live, past, followed: BTreeSet::new() })
     }
 
     fn at(&self, partition: i32, offset: Offset) -> TopicPartitionList {
@@ -78,7 +84,7 @@ impl KafkaRawTopic {
 }
 
 /// Reads what it is told to, and is no member of the group.
-fn reader(options: &Options, context: &Context) -> Result<BaseConsumer<Context>, Fault> {
+fn reader(options: &Options, context: &Context, wait_ms: &str) -> Result<BaseConsumer<Context>, Fault> {
     let mut config = client_config(options);
     config
         .set("group.id", &options.group)
@@ -86,7 +92,8 @@ fn reader(options: &Options, context: &Context) -> Result<BaseConsumer<Context>,
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "error")
         .set("queued.max.messages.kbytes", FETCHED_KBYTES_MAX)
-        .set("fetch.queue.backoff.ms", "20");
+        .set("fetch.queue.backoff.ms", "20")
+        .set("fetch.wait.max.ms", wait_ms);
     config.create_with_context(context.clone()).map_err(|error| fault_of(&error))
 }
 
@@ -96,13 +103,13 @@ impl RawTopic for KafkaRawTopic {
     }
 
     fn bounds(&mut self, partition: i32) -> Result<Range<u64>, Fault> {
-        let (first, end) = self.live.fetch_watermarks(&self.topic, partition, CALL_TIMEOUT).map_err(|error| fault_of(&error))?;
+        let (first, end) = self.past.fetch_watermarks(&self.topic, partition, CALL_TIMEOUT).map_err(|error| fault_of(&error))?;
         Ok(offset(first)..offset(end))
     }
 
     fn since(&mut self, partition: i32, written_ms: i64) -> Result<Option<u64>, Fault> {
         let asked = self.at(partition, Offset::Offset(written_ms.max(0)));
-        let answer = self.live.offsets_for_times(asked, CALL_TIMEOUT).map_err(|error| fault_of(&error))?;
+        let answer = self.past.offsets_for_times(asked, CALL_TIMEOUT).map_err(|error| fault_of(&error))?;
         Ok(answer.find_partition(&self.topic, partition).and_then(|found| match found.offset() {
             Offset::Offset(first) => Some(offset(first)),
             _ => None,

@@ -96,7 +96,8 @@ async fn take(
     let (bytes, _share) = body.into_parts();
     let accept_id = public.ingress.accept(admitted, head, bytes).await?;
     let mut response = HttpResponse::Ok();
-    if public.stages.now() == Stage::Draining {
+    // While it settles already: a balancer takes the next connection to a replica that stays.
+    if public.stages.now() != Stage::Serving {
         response.force_close();
     }
     Ok(response.content_type(header::ContentType::json()).body(format!("{{\"id\":\"{accept_id}\"}}")))

@@ -134,25 +134,21 @@ pub fn journal(root: &mut Table, server: &ServerSettings) -> JournalSettings {
     let is_disk = table.choice("kind", &[("disk", true), ("kafka", false)], true);
     let dir = PathBuf::from(table.text("dir", "/var/lib/waitbridge"));
     let window_ms = table.duration_ms("window", 1000..=90 * 24 * HOUR_MS, "72h");
+    let segment_bytes = table.bytes("segment", disk::SEGMENT_BYTES_MIN..=4 * GIB, "64MiB");
+    let size_max = table.bytes("size_max", 4 * MIB..=64 * 1024 * GIB, "10GiB");
+    let free_min = table.bytes("free_min", 0..=1024 * GIB, "256MiB");
     let record_bytes_max = server.limits.body_bytes_max as u64 + RECORD_OVERHEAD_BYTES;
     // Checked also beside kind = "disk", so that a settings file can hold both.
     let fleet = Fleet::read(&mut table, &dir, window_ms, record_bytes_max);
-    let settings = JournalSettings {
-        kind: if is_disk { Kind::Disk } else { Kind::Kafka(fleet) },
-        dir,
-        window_ms,
-        segment_bytes: table.bytes("segment", disk::SEGMENT_BYTES_MIN..=4 * GIB, "64MiB"),
-        size_max: table.bytes("size_max", 4 * MIB..=64 * 1024 * GIB, "10GiB"),
-        free_min: table.bytes("free_min", 0..=1024 * GIB, "256MiB"),
-    };
-    if settings.segment_bytes < record_bytes_max {
+    if segment_bytes < record_bytes_max {
         table.mistake("segment", "must hold the largest delivery: server.body_max and 64KiB more");
     }
-    if settings.size_max < 3 * settings.segment_bytes {
+    if size_max < 3 * segment_bytes {
         table.mistake("size_max", "must be at least three segments: one in use, one made ahead, one to be freed");
     }
     table.finish();
-    settings
+    let kind = if is_disk { Kind::Disk } else { Kind::Kafka(fleet) };
+    JournalSettings { kind, dir, window_ms, segment_bytes, size_max, free_min }
 }
 
 /// `publishing`: what the topics are called and how large a record's value may be.

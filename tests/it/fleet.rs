@@ -1,11 +1,13 @@
-//! The Kafka journal: replicas without a disk, on a real Kafka.
+//! The Kafka journal: replicas without a disk, on a real Kafka. What breaks it stands in `breaks`.
+
+mod breaks;
 
 use std::time::{Duration, Instant};
 
 use crate::bridge::TOKEN;
 use crate::http::{Connection, once, request};
 use crate::kafka::{self, Kafka};
-use crate::kills::{DRAIN_WITHIN, PAUSE, SENDERS, SMALL_BATCHES, read_event, scatter, seed, wait_for_more};
+use crate::kills::{COMMITTED, DRAIN_WITHIN, PAUSE, SENDERS, SMALL_BATCHES, read_event, scatter, seed, wait_for_more};
 use crate::load::{Accepted, Load, ReadEvent, Verdict, judge};
 use crate::reader::Reader;
 use crate::replicas::{FLOWING, Replicas};
@@ -54,6 +56,55 @@ fn replicas_killed_at_any_moment_lose_nothing_double_nothing_and_keep_the_order(
     eprintln!("replicas killed: seed {seed}, {} kills: {verdict:?}", rounds());
     assert_eq!(verdict, Verdict { accepted: verdict.accepted, read: verdict.read, ..Verdict::default() });
     (0..REPLICAS).for_each(|replica| assert_eq!(fleet.terminate(replica), 0));
+}
+
+/// One after the other, each told to the balancer first: as a rollout does it.
+#[test]
+fn a_rolling_restart_under_load_refuses_nothing() {
+    let kafka = kafka::shared();
+    let mut fleet = Replicas::new(kafka, kafka.bootstrap(), REPLICAS, 6, "");
+    (0..REPLICAS).for_each(|replica| fleet.home(replica).set("drain_settle = \"0s\"", "drain_settle = \"5s\""));
+    fleet.start_all();
+    let load = Load::start(SENDERS, 4 * PAUSE);
+    load.aim(Some(fleet.balancer.address));
+    for replica in 0..REPLICAS {
+        wait_for_more(&load, 50);
+        assert_eq!(fleet.terminate(replica), 0);
+        fleet.start(replica);
+    }
+    wait_for_more(&load, 50);
+    let refused = load.refused_count();
+    let accepted = load.finish();
+    let verdict = judge(&accepted, &read_all(kafka, &fleet, &accepted));
+    eprintln!("rolling restart: {verdict:?}, refused {refused}");
+    assert_eq!(refused, 0);
+    assert_eq!(verdict, Verdict { accepted: verdict.accepted, read: verdict.read, ..Verdict::default() });
+}
+
+/// Taken for dead while it lives: what it then tries to commit is refused, and it comes back as a member.
+#[test]
+fn a_replica_that_stands_still_longer_than_its_session_doubles_nothing() {
+    let kafka = kafka::shared();
+    let mut fleet = Replicas::new(kafka, kafka.bootstrap(), 2, 4, SMALL_BATCHES);
+    fleet.start_all();
+    let load = Load::start(SENDERS, 4 * PAUSE);
+    load.aim(Some(fleet.balancer.address));
+    for replica in [0, 1] {
+        wait_for_more(&load, 200);
+        fleet.freeze(replica);
+        let other = fleet.get(1 - replica);
+        // Longer than the session's six seconds and the transaction's ten.
+        let (frozen, before) = (Instant::now(), other.metric(COMMITTED));
+        other.wait_until("the other one has its partitions", FLOWING, |bridge| {
+            frozen.elapsed() > Duration::from_secs(20) && bridge.metric(COMMITTED) > before
+        });
+        fleet.thaw(replica);
+    }
+    wait_for_more(&load, 100);
+    let accepted = load.finish();
+    let verdict = judge(&accepted, &read_all(kafka, &fleet, &accepted));
+    eprintln!("replicas standing still: {verdict:?}");
+    assert_eq!(verdict, Verdict { accepted: verdict.accepted, read: verdict.read, ..Verdict::default() });
 }
 
 /// Reads until everything accepted is there, or the time is up; what is missing then is lost.

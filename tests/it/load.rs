@@ -29,6 +29,8 @@ struct Shared {
     address: Mutex<Option<SocketAddr>>,
     accepted: Mutex<Accepted>,
     accepted_count: AtomicU64,
+    /// Answers other than 200, and connections that ended without one.
+    refused_count: AtomicU64,
 }
 
 /// What was answered 200: for each key the serial numbers with their accept ids, in order.
@@ -67,6 +69,10 @@ impl Load {
         self.shared.accepted_count.load(Ordering::Relaxed)
     }
 
+    pub fn refused_count(&self) -> u64 {
+        self.shared.refused_count.load(Ordering::Relaxed)
+    }
+
     pub fn finish(self) -> Accepted {
         self.stop.store(true, Ordering::Relaxed);
         for sender in self.senders {
@@ -90,6 +96,7 @@ fn send_until(stop: &AtomicBool, shared: &Shared, sender: u64, pause: Duration) 
             shared.accepted_count.fetch_add(1, Ordering::Relaxed);
         } else {
             connection = None;
+            shared.refused_count.fetch_add(1, Ordering::Relaxed);
             std::thread::sleep(Duration::from_millis(5));
         }
         std::thread::sleep(pause);
@@ -103,6 +110,9 @@ fn post(connection: &mut Option<Connection>, shared: &Shared, delivery: &Deliver
     }
     let headers: Vec<(&str, &str)> = delivery.signature.iter().map(|value| (waitwhile::SIGNATURE_HEADER, value.as_str())).collect();
     let answer = connection.as_mut()?.post(&delivery.path, &headers, &delivery.body).ok()?;
+    if answer.header("connection") == Some("close") {
+        *connection = None;
+    }
     (answer.status == 200).then(|| answer.accept_id())
 }
 

@@ -15,7 +15,6 @@ pub const FLOWING: Duration = Duration::from_secs(120);
 pub struct Replicas {
     pub topics: Topics,
     pub raw_topic: String,
-    pub group: String,
     homes: Vec<Home>,
     running: BTreeMap<usize, Bridge>,
     pub balancer: Balancer,
@@ -35,7 +34,7 @@ impl Replicas {
             home
         };
         let homes = (0..replicas).map(home).collect();
-        Replicas { topics, raw_topic, group, homes, running: BTreeMap::new(), balancer: Balancer::start() }
+        Replicas { topics, raw_topic, homes, running: BTreeMap::new(), balancer: Balancer::start() }
     }
 
     pub fn home(&self, replica: usize) -> &Home {
@@ -44,8 +43,12 @@ impl Replicas {
 
     /// Until it is ready.
     pub fn start(&mut self, replica: usize) {
+        self.start_unready(replica);
+        self.get(replica).wait_until("the replica is ready", FLOWING, |bridge| bridge.metric("waitbridge_journal_writable") == 1.0);
+    }
+
+    pub fn start_unready(&mut self, replica: usize) {
         let bridge = self.homes[replica].start();
-        bridge.wait_until("the replica is ready", FLOWING, |bridge| bridge.metric("waitbridge_journal_writable") == 1.0);
         self.running.insert(replica, bridge);
         self.aim();
     }
@@ -64,19 +67,31 @@ impl Replicas {
         self.aim();
     }
 
-    /// In good order; the balancer goes on sending to it until it is unready, as one that asks for readiness would.
+    /// In good order; the balancer knows first, as one that asks for readiness would.
     pub fn terminate(&mut self, replica: usize) -> i32 {
         let bridge = self.running.remove(&replica).expect("it runs");
         self.aim();
         bridge.terminate()
     }
 
-    pub fn undelivered(&self) -> f64 {
-        self.running.values().map(|bridge| bridge.metric("waitbridge_journal_undelivered_records")).sum()
+    /// It stands still, and the balancer sends nothing to it.
+    pub fn freeze(&mut self, replica: usize) {
+        self.running.get_mut(&replica).expect("it runs").signal("STOP");
+        let others = self.running.iter().filter(|(running, _)| **running != replica);
+        self.balancer.aim(others.map(|(_, bridge)| bridge.public).collect());
     }
 
-    pub fn sum(&self, series: &str) -> f64 {
-        self.running.values().map(|bridge| bridge.metric(series)).sum()
+    pub fn thaw(&mut self, replica: usize) {
+        self.running.get_mut(&replica).expect("it runs").signal("CONT");
+        self.aim();
+    }
+
+    pub fn signal(&mut self, replica: usize, name: &str) {
+        self.running.get_mut(&replica).expect("it runs").signal(name);
+    }
+
+    pub fn undelivered(&self) -> f64 {
+        self.running.values().map(|bridge| bridge.metric("waitbridge_journal_undelivered_records")).sum()
     }
 
     fn aim(&self) {

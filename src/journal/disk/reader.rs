@@ -140,7 +140,7 @@ impl Reader {
         if until > read_until.max(self.counted) {
             let (segment, records) = (segment_name(segment.base), until - read_until);
             tracing::error!(segment, seq = read_until, records, "the end of a closed segment is gone, and what it held");
-            (read_until..until).for_each(|_| self.log.metrics.journal_record_damaged());
+            self.log.metrics.journal_records_damaged(until.saturating_sub(read_until));
             self.counted = until;
         }
         if until > read_until {
@@ -185,7 +185,7 @@ impl Reader {
             let bytes = cursor.bytes(offset, (end - offset).min(quarantine::FILE_BYTES_MAX))?;
             quarantine::keep(&*self.log.storage, &seq.to_string(), bytes);
             tracing::error!(segment, offset, seq, records = next_seq - seq, "damaged: set aside, and reading goes on behind it");
-            (seq..next_seq).for_each(|_| self.log.metrics.journal_record_damaged());
+            self.log.metrics.journal_records_damaged(next_seq.saturating_sub(seq));
             self.counted = next_seq;
         }
         let received_ms = self.ahead.back().map_or(0, |ahead| ahead.received_ms);

@@ -1,7 +1,9 @@
-//! How far this replica's partitions are delivered, told by the source and shown by the watch.
+//! How far this replica's partitions are delivered, as the source, the writers and the watch tell it.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::metrics::Metrics;
 
 /// Of one partition that is ours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -14,47 +16,133 @@ pub(super) struct Ours {
     pub(super) oldest_ms: Option<i64>,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Backlogs(Mutex<BTreeMap<i32, Ours>>);
+pub(super) struct Backlogs {
+    all: Mutex<All>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug)]
+struct All {
+    ours: BTreeMap<i32, Ours>,
+    /// Appended by this replica to partitions of which it does not know yet whether they are its own, or where they go on.
+    unclaimed: BTreeMap<i32, u64>,
+    part: Part,
+}
+
+/// Whether the group has given this replica anything yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    NotYet,
+    Known,
+}
 
 impl Backlogs {
-    pub(super) fn moved(&self, partition: i32, next: u64, oldest_ms: Option<i64>) {
-        let mut all = self.lock();
-        let ours = all.entry(partition).or_default();
-        *ours = Ours { next, oldest_ms, end: ours.end.max(next) };
+    pub(super) fn new(metrics: Arc<Metrics>) -> Backlogs {
+        Backlogs { all: Mutex::new(All { ours: BTreeMap::new(), unclaimed: BTreeMap::new(), part: Part::NotYet }), metrics }
     }
 
-    /// A record is there.
+    /// The first partitions that came tell which of the others are somebody else's.
+    pub(super) fn came(&self, partitions: &[i32]) {
+        self.change(|all| {
+            all.part = Part::Known;
+            all.unclaimed.retain(|partition, _| partitions.contains(partition));
+        });
+    }
+
+    pub(super) fn resumed(&self, partition: i32, next: u64, end: u64) {
+        self.change(|all| {
+            all.unclaimed.remove(&partition);
+            all.ours.insert(partition, Ours { next, end: end.max(next), oldest_ms: None });
+        });
+    }
+
+    pub(super) fn delivered(&self, partition: i32, next: u64, oldest_ms: Option<i64>) {
+        self.change(|all| {
+            if let Some(ours) = all.ours.get_mut(&partition) {
+                *ours = Ours { next, oldest_ms, end: ours.end.max(next) };
+            }
+        });
+    }
+
+    pub(super) fn appended(&self, partition: i32, offset: u64) {
+        self.change(|all| {
+            if let Some(ours) = all.ours.get_mut(&partition) {
+                ours.end = ours.end.max(offset + 1);
+            } else if all.part == Part::NotYet {
+                *all.unclaimed.entry(partition).or_default() += 1;
+            }
+        });
+    }
+
+    /// A record was read.
     pub(super) fn saw(&self, partition: i32, offset: u64, received_ms: i64) {
-        if let Some(ours) = self.lock().get_mut(&partition) {
-            ours.end = ours.end.max(offset + 1);
-            ours.oldest_ms = ours.oldest_ms.or(Some(received_ms));
-        }
+        self.change(|all| {
+            if let Some(ours) = all.ours.get_mut(&partition) {
+                ours.end = ours.end.max(offset + 1);
+                ours.oldest_ms = ours.oldest_ms.or(Some(received_ms));
+            }
+        });
     }
 
     pub(super) fn ends(&self, partition: i32, end: u64) {
-        if let Some(ours) = self.lock().get_mut(&partition) {
-            ours.end = end.max(ours.next);
-        }
+        self.change(|all| {
+            if let Some(ours) = all.ours.get_mut(&partition) {
+                ours.end = end.max(ours.next);
+            }
+        });
     }
 
     pub(super) fn left(&self, partition: i32) {
-        self.lock().remove(&partition);
+        self.change(|all| {
+            all.ours.remove(&partition);
+        });
     }
 
     pub(super) fn partitions(&self) -> Vec<i32> {
-        self.lock().keys().copied().collect()
+        self.lock().ours.keys().copied().collect()
     }
 
     pub(super) fn records(&self) -> u64 {
-        self.lock().values().map(|ours| ours.end - ours.next).sum()
+        self.lock().records()
     }
 
-    pub(super) fn oldest_ms(&self) -> Option<i64> {
-        self.lock().values().filter(|ours| ours.end > ours.next).filter_map(|ours| ours.oldest_ms).min()
+    fn change(&self, change: impl FnOnce(&mut All)) {
+        let mut all = self.lock();
+        change(&mut all);
+        self.metrics.journal_backlog(all.records(), 0, all.oldest_ms());
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<i32, Ours>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, All> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl All {
+    fn records(&self) -> u64 {
+        self.ours.values().map(|ours| ours.end - ours.next).chain(self.unclaimed.values().copied()).sum()
+    }
+
+    fn oldest_ms(&self) -> Option<i64> {
+        self.ours.values().filter(|ours| ours.end > ours.next).filter_map(|ours| ours.oldest_ms).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_appended_before_its_partition_is_known_is_not_taken_for_delivered() {
+        let backlogs = Backlogs::new(Arc::new(Metrics::new()));
+        (0..3).for_each(|partition| backlogs.appended(partition, 7));
+        assert_eq!(backlogs.records(), 3);
+        backlogs.came(&[0, 1]);
+        assert_eq!(backlogs.records(), 2, "partition 2 is another replica's");
+        backlogs.resumed(0, 6, 8);
+        assert_eq!(backlogs.records(), 3, "two of partition 0, and what is not known of partition 1");
+        backlogs.resumed(1, 8, 8);
+        backlogs.delivered(0, 8, None);
+        backlogs.appended(2, 8);
+        assert_eq!(backlogs.records(), 0);
     }
 }

@@ -36,6 +36,15 @@ struct Ours {
     settled: Settled,
     /// Read, and not known to be in Kafka.
     read: VecDeque<Settled>,
+    /// What is odd about its checkpoint is told once.
+    told: Told,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Told {
+    #[default]
+    NotYet,
+    Yes,
 }
 
 /// At one place in a partition: everything before `next`.
@@ -60,30 +69,30 @@ impl<R: RawTopic> KafkaSource<R> {
         KafkaSource { raw, topic: topic.to_owned(), ours: BTreeMap::new(), backlogs, metrics }
     }
 
-    fn going_on_at(&mut self, partition: i32, checkpoint: Option<&Checkpoint>) -> Result<u64, ReadError> {
-        let there = self.raw.bounds(partition)?;
-        let Some(checkpoint) = checkpoint else { return Ok(self.without_checkpoint(partition, &there)) };
-        if checkpoint.next > there.end || !self.is_same_topic(checkpoint, &there)? {
-            self.metrics.journal_rolled_back();
-            let (checkpoint, first, end) = (checkpoint.next, there.start, there.end);
-            error!(partition, checkpoint, first, end, "the raw topic is not the one of the checkpoint: publishing all that it holds");
-            return Ok(there.start);
+    fn going_on_at(&mut self, partition: i32, checkpoint: Option<&Checkpoint>, there: &Range<u64>) -> Result<u64, ReadError> {
+        let told = std::mem::replace(&mut self.ours(partition).told, Told::Yes);
+        let (first, end) = (there.start, there.end);
+        let Some(checkpoint) = checkpoint else {
+            if told == Told::NotYet && first < end {
+                self.metrics.checkpoint_was_missing();
+                warn!(partition, first, end, "no checkpoint in Kafka: publishing all that the raw topic holds");
+            }
+            return Ok(first);
+        };
+        let next = checkpoint.next;
+        if next > end || !self.is_same_topic(checkpoint, there)? {
+            if told == Told::NotYet {
+                self.metrics.journal_rolled_back();
+                error!(partition, next, first, end, "the raw topic is not the one of the checkpoint: publishing all that it holds");
+            }
+            return Ok(first);
         }
-        if checkpoint.next < there.start {
-            let lost = there.start - checkpoint.next;
-            (0..lost).for_each(|_| self.metrics.journal_record_damaged());
+        if next < first && told == Told::NotYet {
+            let lost = first - next;
+            self.metrics.journal_records_damaged(lost);
             error!(partition, lost, "the raw topic no longer holds records that were not delivered: its retention is too short");
         }
-        Ok(checkpoint.next.max(there.start))
-    }
-
-    fn without_checkpoint(&self, partition: i32, there: &Range<u64>) -> u64 {
-        if !there.is_empty() {
-            self.metrics.checkpoint_was_missing();
-            let (first, end) = (there.start, there.end);
-            warn!(partition, first, end, "no checkpoint in Kafka: publishing all that the raw topic holds");
-        }
-        there.start
+        Ok(next.max(first))
     }
 
     /// Whether the record before the checkpoint is the one that it names. One that retention has taken cannot be asked.
@@ -127,6 +136,13 @@ impl<R: RawTopic> KafkaSource<R> {
 impl<R: RawTopic> Source for KafkaSource<R> {
     fn assignments(&mut self) -> Vec<Assignment> {
         let changes = self.raw.changes();
+        let came = changes.iter().filter_map(|change| match change {
+            Change::Came(partition) => Some(*partition),
+            Change::Left(_) => None,
+        });
+        if !changes.is_empty() {
+            self.backlogs.came(&came.collect::<Vec<_>>());
+        }
         let turn = |change| match change {
             Change::Came(partition) => {
                 self.ours.insert(partition, Ours::default());
@@ -152,7 +168,8 @@ impl<R: RawTopic> Source for KafkaSource<R> {
     }
 
     fn resume(&mut self, partition: i32, checkpoint: Option<&Checkpoint>) -> Result<Position, ReadError> {
-        let offset = self.going_on_at(partition, checkpoint)?;
+        let there = self.raw.bounds(partition)?;
+        let offset = self.going_on_at(partition, checkpoint, &there)?;
         self.rest(partition);
         let named = checkpoint.filter(|checkpoint| checkpoint.next == offset).map(|checkpoint| checkpoint.metadata.clone());
         let ours = self.ours(partition);
@@ -160,7 +177,7 @@ impl<R: RawTopic> Source for KafkaSource<R> {
         if ours.settled.next != offset {
             ours.settled = Settled { next: offset, latest_ms: 0, accept_id: named.unwrap_or_default() };
         }
-        self.backlogs.moved(partition, offset, None);
+        self.backlogs.resumed(partition, offset, there.end);
         Ok(Position { partition, offset })
     }
 
@@ -229,7 +246,7 @@ impl<R: RawTopic> Source for KafkaSource<R> {
             ours.settled = ours.read.pop_front().expect("asked above");
         }
         let oldest_ms = ours.read.front().map(|read| read.latest_ms);
-        self.backlogs.moved(next.partition, next.offset, oldest_ms);
+        self.backlogs.delivered(next.partition, next.offset, oldest_ms);
     }
 
     /// Nobody owns the checkpoint alone.

@@ -23,7 +23,7 @@ const INSYNC_MIN: i64 = 2;
 const RETENTION_MARGIN_MS: i64 = 24 * 3_600_000;
 
 const TURN: Duration = Duration::from_millis(500);
-const SURVEY_EVERY: Duration = Duration::from_secs(30);
+const SURVEY_EVERY: Duration = Duration::from_secs(10);
 const COMPLAIN_EVERY: Duration = Duration::from_secs(30);
 
 /// Whether a raw topic with fewer copies will do.
@@ -147,10 +147,10 @@ impl Watch {
         }
         let near_ms = now_ms() - (retention_ms - RETENTION_MARGIN_MS).max(retention_ms / 2);
         for partition in 0..found.partitions {
-            let Some(checkpoint) = self.survey.committed(partition)? else { continue };
-            let end = self.survey.bounds(partition)?.end;
-            let young = self.survey.since(partition, near_ms)?.unwrap_or(end);
-            if checkpoint.next < young {
+            let there = self.survey.bounds(partition)?;
+            let next = self.survey.committed(partition)?.map_or(there.start, |checkpoint| checkpoint.next);
+            let young = self.survey.since(partition, near_ms)?.unwrap_or(there.end);
+            if next < young {
                 warn!(
                     partition,
                     "undelivered records come near the raw topic's retention: nothing more is accepted until they are delivered"
@@ -193,7 +193,6 @@ impl Watch {
             let Ok(there) = self.survey.bounds(partition) else { break };
             self.backlogs.ends(partition, there.end);
         }
-        self.metrics.journal_backlog(self.backlogs.records(), 0, self.backlogs.oldest_ms());
     }
 }
 
