@@ -23,8 +23,10 @@ use crate::server::{self, Budget, Public, admin::Probe};
 use crate::settings::Settings;
 use crate::shutdown::{Stage, Stages, Stop};
 
+pub mod control;
 pub mod drain;
 pub mod reload;
+pub mod replay;
 
 /// Of the drain's time, what is kept for the relay when the listener takes long.
 const RELAY_SHARE: Duration = Duration::from_secs(2);
@@ -46,6 +48,8 @@ pub struct Running {
     stages: Arc<Stages>,
     metrics: Arc<Metrics>,
     reload: reload::Bell,
+    /// `None` where the socket could not be made: all but replays goes on.
+    control: Option<control::Control>,
     drain_settle: Duration,
     drain_deadline: Duration,
 }
@@ -88,6 +92,15 @@ pub fn start_with<B: Broker + 'static>(
     let admin_socket = bind(settings.server.admin_listen, "server.admin_listen")?;
     let Opened { journal, source, id, .. } = disk::open(settings.journal.options(&settings.kafka.checkpoint_topic), metrics.clone())?;
     let broker = broker(settings.kafka.options(&id.to_string()), metrics.clone(), stop.clone())?;
+    let replays = replay::Replays {
+        window: journal.clone(),
+        journal_id: id,
+        endpoints: endpoints.clone(),
+        prepare: settings.prepare.clone(),
+        limits: settings.relay,
+        kafka: settings.kafka,
+        current: Default::default(),
+    };
     let prepare = Prepare::new(settings.prepare, endpoints.clone());
     let clock = Box::new(WallClock { stop: stop.clone() });
     let started_ms = clock.now_ms();
@@ -95,6 +108,7 @@ pub fn start_with<B: Broker + 'static>(
     let relay = spawn(relay)?;
 
     let reload = reload::start(settings.watch, endpoints.clone(), metrics.clone())?;
+    let control = control::start(&settings.journal.dir, Arc::new(replays));
     let probe = Probe {
         endpoints: endpoints.clone(),
         journal: journal.clone(),
@@ -115,7 +129,7 @@ pub fn start_with<B: Broker + 'static>(
     let public = Listener::serve(public_socket, |socket| server::public(socket, Arc::new(public)))?;
     let admin = Listener::serve(admin_socket, |socket| server::admin(socket, Arc::new(probe)))?;
     info!(listen = %public.address, admin_listen = %admin.address, journal = %id, "waitbridge serves");
-    Ok(Running { public, admin, journal, relay: Some(relay), stop, stages, metrics, reload, drain_settle, drain_deadline })
+    Ok(Running { public, admin, journal, relay: Some(relay), stop, stages, metrics, reload, control, drain_settle, drain_deadline })
 }
 
 impl Running {
@@ -179,6 +193,7 @@ impl Running {
     }
 
     async fn stop_relay(&mut self, deadline: Instant) {
+        self.control.take().into_iter().for_each(|control| control.close(deadline));
         self.stop.request(deadline);
         let Some(relay) = self.relay.take() else { return };
         if tokio::time::timeout_at(deadline.into(), relay).await.is_err() {

@@ -17,6 +17,7 @@ mod doctor;
 mod explain;
 mod health;
 mod journal;
+mod replay;
 mod samples;
 mod schema;
 mod send;
@@ -51,6 +52,7 @@ enum Command {
     Token(token::Token),
     Schema(schema::Schema),
     Journal(journal::Journal),
+    Replay(replay::Replay),
     Topics(topics::Topics),
     Status(status::Status),
     Doctor(doctor::Doctor),
@@ -81,6 +83,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Token(token) => token.run(),
         Command::Schema(schema) => schema.run(),
         Command::Journal(journal) => journal.run(),
+        Command::Replay(replay) => replay.run(),
         Command::Topics(topics) => topics.run(),
         Command::Status(status) => status.run(),
         Command::Doctor(doctor) => doctor.run(),

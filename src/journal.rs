@@ -14,6 +14,9 @@ use tokio::sync::oneshot;
 pub use crate::kafka::Checkpoint;
 
 pub mod disk;
+mod window;
+
+pub use window::Window;
 
 /// A place in the journal: the sequence number on disk, the offset in Kafka.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -17,6 +17,7 @@ pub mod embedded;
 mod fault;
 pub mod follow;
 mod partitions;
+pub mod past;
 pub mod producer;
 pub mod topics;
 
@@ -122,8 +123,9 @@ pub struct Fault {
 pub struct Options {
     pub brokers: Vec<String>,
     pub prefix: String,
-    /// Also the group whose offset is the checkpoint.
     pub transactional_id: String,
+    /// Whose offset is the checkpoint.
+    pub group: String,
     pub transaction_timeout_ms: u64,
     /// The largest record, with its headers.
     pub message_bytes_max: u64,

@@ -31,6 +31,7 @@ pub mod memory;
 mod narrow;
 pub mod prepare;
 mod remember;
+pub mod replay;
 pub mod status;
 mod trouble;
 

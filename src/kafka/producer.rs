@@ -221,7 +221,7 @@ pub(super) fn producer_config(options: &Options) -> ClientConfig {
 pub(super) fn consumer_config(options: &Options) -> ClientConfig {
     let mut config = client_config(options);
     config
-        .set("group.id", &options.transactional_id)
+        .set("group.id", &options.group)
         .set("isolation.level", "read_committed")
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "error");

@@ -78,6 +78,7 @@ impl KafkaSettings {
             brokers: self.brokers.clone(),
             prefix: self.prefix.clone(),
             transactional_id: format!("{}-{id}", self.prefix),
+            group: format!("{}-{id}", self.prefix),
             transaction_timeout_ms: self.transaction_timeout_ms,
             message_bytes_max: self.message_bytes_max,
             properties: self.properties.clone(),

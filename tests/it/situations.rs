@@ -91,6 +91,7 @@ impl Played<'_> {
             brokers: vec![self.kafka.bootstrap().to_owned()],
             prefix: "situation".to_owned(),
             transactional_id: self.transactional_id.clone(),
+            group: self.transactional_id.clone(),
             transaction_timeout_ms: self.patience_ms,
             message_bytes_max: 2 << 20,
             properties: Vec::new(),

@@ -1,0 +1,55 @@
+//! What is said on the control socket. Closed: both sides are of one build.
+
+use serde::{Deserialize, Serialize};
+
+use crate::relay::replay::Order;
+use crate::relay::replay::progress::Shown;
+
+pub const LINE_BYTES_MAX: u64 = 64 << 10;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    Replay {
+        order: Order,
+    },
+    /// A replay that publishes nothing.
+    Count {
+        order: Order,
+    },
+    Resume {
+        id: String,
+        rate: Option<u32>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    Started {
+        id: String,
+    },
+    /// Now and then.
+    Progress {
+        shown: Shown,
+        waits_for: Option<String>,
+    },
+    /// The last one of a replay.
+    Ended {
+        how: How,
+        shown: Shown,
+    },
+    /// The last one of what is not done.
+    Refused {
+        code: String,
+        message: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    Whole,
+    /// There is more: it can be resumed.
+    Stopped,
+}
