@@ -108,7 +108,7 @@ pub fn start_with<B: Broker + 'static>(
     let relay = spawn(relay)?;
 
     let reload = reload::start(settings.watch, endpoints.clone(), metrics.clone())?;
-    let control = control::start(&settings.journal.dir, Arc::new(replays));
+    let control = control::start(&settings.journal.dir, Arc::new(replays), reload.clone());
     let probe = Probe {
         endpoints: endpoints.clone(),
         journal: journal.clone(),
@@ -193,11 +193,16 @@ impl Running {
     }
 
     async fn stop_relay(&mut self, deadline: Instant) {
-        self.control.take().into_iter().for_each(|control| control.close(deadline));
+        let control = self.control.take();
+        control.iter().for_each(|control| control.close(deadline));
         self.stop.request(deadline);
         let Some(relay) = self.relay.take() else { return };
         if tokio::time::timeout_at(deadline.into(), relay).await.is_err() {
             warn!("the relay was waiting for kafka when the time was up; its transaction ends by itself");
+        }
+        // What a replay leaves open would hold up the topics' readers.
+        while control.as_ref().is_some_and(control::Control::is_at_work) && Instant::now() < deadline {
+            tokio::time::sleep(RETRY_WHILE_STOPPING).await;
         }
     }
 

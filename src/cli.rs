@@ -17,6 +17,7 @@ mod doctor;
 mod explain;
 mod health;
 mod journal;
+mod reload;
 mod replay;
 mod samples;
 mod schema;
@@ -53,6 +54,7 @@ enum Command {
     Schema(schema::Schema),
     Journal(journal::Journal),
     Replay(replay::Replay),
+    Reload(reload::Reload),
     Topics(topics::Topics),
     Status(status::Status),
     Doctor(doctor::Doctor),
@@ -84,6 +86,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Schema(schema) => schema.run(),
         Command::Journal(journal) => journal.run(),
         Command::Replay(replay) => replay.run(),
+        Command::Reload(reload) => reload.run(),
         Command::Topics(topics) => topics.run(),
         Command::Status(status) => status.run(),
         Command::Doctor(doctor) => doctor.run(),

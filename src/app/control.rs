@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
+use super::reload::{Bell, Reloaded};
 use super::replay::{Desk, Replays, Told, Trouble, Wish};
 use crate::relay::replay::progress::Phase;
 use crate::relay::replay::source::PATIENCE;
@@ -30,6 +31,7 @@ const SOCKET: &str = "control.sock";
 const CONNECTIONS_MAX: usize = 8;
 /// For the request, and for each answer to be taken.
 const TALK_WITHIN: Duration = Duration::from_secs(5);
+const RELOAD_WITHIN: Duration = Duration::from_secs(30);
 /// Between two answers of a replay.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -40,6 +42,7 @@ pub struct Control {
 
 struct Room {
     replays: Arc<Replays>,
+    reload: Bell,
     connections: AtomicUsize,
     closing: AtomicBool,
 }
@@ -50,9 +53,9 @@ pub fn socket(journal_dir: &Path) -> PathBuf {
 }
 
 /// A service without it takes webhooks all the same.
-pub fn start(journal_dir: &Path, replays: Arc<Replays>) -> Option<Control> {
+pub fn start(journal_dir: &Path, replays: Arc<Replays>, reload: Bell) -> Option<Control> {
     let path = socket(journal_dir);
-    let room = Arc::new(Room { replays, connections: AtomicUsize::new(0), closing: AtomicBool::new(false) });
+    let room = Arc::new(Room { replays, reload, connections: AtomicUsize::new(0), closing: AtomicBool::new(false) });
     match listen(&path).and_then(|listener| {
         spawn("control", {
             let room = room.clone();
@@ -85,8 +88,13 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
 }
 
 impl Control {
+    /// Whether a replay has not come to its end.
+    pub fn is_at_work(&self) -> bool {
+        self.room.replays.is_at_work()
+    }
+
     /// Takes no more requests, and tells a replay to come to an end.
-    pub fn close(self, deadline: Instant) {
+    pub fn close(&self, deadline: Instant) {
         self.room.closing.store(true, Ordering::Release);
         self.room.replays.stop(deadline);
         // Wakes who waits for the next connection.
@@ -139,6 +147,7 @@ impl Room {
 
     fn answer(&self, stream: &UnixStream, request: Request) -> io::Result<()> {
         let wish = match request {
+            Request::Reload => return say(stream, &self.reloaded()),
             Request::Replay { order } => Wish::Begin(order),
             Request::Count { order } => Wish::Count(order),
             Request::Resume { id, rate } => match Uuid::parse_str(&id) {
@@ -153,6 +162,17 @@ impl Room {
                 followed
             }
             Err(trouble) => say(stream, &refused_by(&trouble)),
+        }
+    }
+}
+
+impl Room {
+    fn reloaded(&self) -> Answer {
+        match self.reload.ask(RELOAD_WITHIN) {
+            Some(Reloaded::Taken(changes)) => Answer::Reloaded { changes },
+            Some(Reloaded::Refused(mistakes)) => refused("settings", &mistakes.join("\n")),
+            Some(Reloaded::NoFile) => refused("no_file", "these settings come from no file: there is nothing to reload"),
+            None => refused("no_answer", "the file system does not answer; the old settings stay in force until it does"),
         }
     }
 }

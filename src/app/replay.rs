@@ -27,6 +27,8 @@ use crate::shutdown::Stop;
 
 /// Small transactions: the relay's own are between them, and a kill loses little time.
 const BATCH_MAX: usize = 200;
+/// What a kill leaves open holds up the topics' readers until the next replay, or for this long.
+const TRANSACTION_TIMEOUT_MAX_MS: u64 = 10_000;
 /// How long a resume looks for its checkpoint while Kafka does not answer.
 const FIND_WITHIN: Duration = Duration::from_secs(60);
 const BETWEEN_TRIES: Duration = Duration::from_millis(500);
@@ -130,6 +132,10 @@ impl Replays {
         self.current().iter().for_each(|(_, stop)| stop.request(deadline));
     }
 
+    pub fn is_at_work(&self) -> bool {
+        self.current().is_some()
+    }
+
     fn occupy(&self, desk: &Desk) -> Result<(), Trouble> {
         let mut current = self.current();
         match &*current {
@@ -148,16 +154,16 @@ impl Replays {
     fn work(&self, desk: &Desk, wish: Wish) -> Result<(), Trouble> {
         info!(?wish, "a replay begins");
         let ended = match wish {
-            Wish::Count(order) => self.run(desk, self.begin(order)?, Nowhere)?,
+            Wish::Count(order) => self.run(desk, self.begin(desk, order)?, Nowhere)?,
             Wish::Begin(order) => {
                 let broker = self.broker(desk)?;
-                self.run(desk, self.begin(order)?, broker)?
+                self.run(desk, self.begin(desk, order)?, broker)?
             }
-            Wish::Resume(id, rate) => {
+            Wish::Resume(_, rate) => {
                 let mut broker = self.broker(desk)?;
-                let (mut plan, from) = self.find(desk, &mut broker)?.ok_or(Trouble::Unknown(id))?;
+                let (mut plan, from) = self.find(desk, &mut broker)?;
                 plan.order.rate = rate.or(plan.order.rate);
-                let extent = plan.rest(&*self.past(&plan.order), from)?;
+                let extent = plan.rest(&*self.past(&plan.order), from, &desk.stop)?;
                 self.run(desk, (plan.order, extent), broker)?
             }
         };
@@ -169,8 +175,8 @@ impl Replays {
         }
     }
 
-    fn begin(&self, order: Order) -> Result<(Order, Extent), Trouble> {
-        let extent = order.extent(&*self.past(&order), self.limits.memory.window_ms)?;
+    fn begin(&self, desk: &Desk, order: Order) -> Result<(Order, Extent), Trouble> {
+        let extent = order.extent(&*self.past(&order), self.limits.memory.window_ms, &desk.stop)?;
         Ok((order, extent))
     }
 
@@ -178,11 +184,14 @@ impl Replays {
         let Desk { progress, status, stop, .. } = desk;
         let plan = Plan { run: Uuid::new_v4().to_string(), order, until: extent.until };
         let name = plan.encode().ok_or(Trouble::TooLong)?;
-        let decides = Prepare::new(self.prepare.clone(), self.endpoints.clone());
-        let mut known = Known::new(self.window.clone(), decides, self.limits.memory);
-        known.catch_up()?;
+        let mut known = Known::new(self.window.clone(), self.prepares(), self.limits.memory);
+        known.catch_up(stop)?;
+        // What was read is not all: nothing may be begun with it.
+        if stop.is_requested() {
+            return Ok(Ended::Stopped);
+        }
         let lens = Arc::new(Lens::new(plan.order.clone(), known, progress.clone()));
-        let prepare = Prepare::through(lens.clone(), self.prepare.clone(), self.endpoints.clone());
+        let prepare = self.prepares().through(lens.clone());
         progress.publishes(extent.records);
         let past = self.past(&plan.order);
         let course = Course { past, plan, name, from: extent.from, lens, progress: progress.clone() };
@@ -191,6 +200,10 @@ impl Replays {
         let source = Replayed::new(course, stop.clone());
         // Metrics of its own, which nobody sees: those of the service tell of the relay.
         Ok(Relay::new(source, broker, prepare, limits, clock, stop.clone(), status.clone(), Arc::new(Metrics::new())).run())
+    }
+
+    fn prepares(&self) -> Prepare {
+        Prepare::new(self.prepare.clone(), self.endpoints.clone())
     }
 
     fn past(&self, order: &Order) -> Arc<dyn Window> {
@@ -208,12 +221,14 @@ impl Replays {
     /// The same transactional id for all replays of this journal: a new one ends what a killed one has left open.
     fn broker(&self, desk: &Desk) -> Result<KafkaBroker, Trouble> {
         let options = self.kafka.options(&format!("{}-replay", self.journal_id));
-        let options = kafka::Options { group: format!("{}-{}", options.group, desk.id), create: Vec::new(), ..options };
+        let transaction_timeout_ms = options.transaction_timeout_ms.min(TRANSACTION_TIMEOUT_MAX_MS);
+        let group = format!("{}-{}", options.group, desk.id);
+        let options = kafka::Options { group, transaction_timeout_ms, create: Vec::new(), ..options };
         KafkaBroker::new(options, Arc::new(Metrics::new()), desk.stop.clone()).map_err(Trouble::Properties)
     }
 
     /// The plan that the checkpoint holds, and how far it was carried out.
-    fn find(&self, desk: &Desk, broker: &mut KafkaBroker) -> Result<Option<(Plan, BTreeMap<i32, u64>)>, Trouble> {
+    fn find(&self, desk: &Desk, broker: &mut KafkaBroker) -> Result<(Plan, BTreeMap<i32, u64>), Trouble> {
         insist(desk, || broker.build())?;
         insist(desk, || broker.init())?;
         let partitions: Vec<i32> = self.window.delivered()?.iter().map(|position: &Position| position.partition).collect();
@@ -222,10 +237,10 @@ impl Replays {
         for (topic, partition) in journal.chain([letters]) {
             let found = insist(desk, || broker.committed(&topic, partition))?;
             if let Some(plan) = found.and_then(|found| Plan::decode(&found.metadata)) {
-                return self.positions(desk, broker, &plan).map(|from| Some((plan, from)));
+                return self.positions(desk, broker, &plan).map(|from| (plan, from));
             }
         }
-        Ok(None)
+        Err(Trouble::Unknown(desk.id))
     }
 
     fn positions(&self, desk: &Desk, broker: &mut KafkaBroker, plan: &Plan) -> Result<BTreeMap<i32, u64>, Trouble> {

@@ -16,7 +16,7 @@ use super::{ConfigFile, SETTINGS};
 use crate::app::control::protocol::{Answer, How, Request};
 use crate::app::control::socket;
 use crate::event::Reason;
-use crate::relay::replay::progress::Shown;
+use crate::relay::replay::progress::{Phase, Shown};
 use crate::relay::replay::{Order, What};
 use crate::settings::{self, Settings};
 
@@ -84,10 +84,7 @@ impl Replay {
         }
         let interrupt = Interrupt::listen()?;
         let stream = connect(&settings.journal.dir)?;
-        let mut line = serde_json::to_vec(&self.request())?;
-        line.push(b'\n');
-        (&stream).write_all(&line)?;
-        self.follow(&stream, &interrupt)
+        self.follow(answers(&stream, &self.request())?, &stream, &interrupt)
     }
 
     fn wrong(&self, settings: &Settings) -> Option<String> {
@@ -109,10 +106,10 @@ impl Replay {
     }
 
     /// Asks for the end when it is interrupted, and still hears how it ended.
-    fn follow(&self, stream: &UnixStream, interrupt: &Interrupt) -> Result<ExitCode> {
+    fn follow(&self, answers: impl Iterator<Item = Result<Answer>>, stream: &UnixStream, interrupt: &Interrupt) -> Result<ExitCode> {
         let (mut id, mut bar, mut asked) = (String::new(), Bar::default(), false);
-        for line in BufReader::new(stream).lines() {
-            match serde_json::from_str(&line?).context("what answers is a waitbridge of another version")? {
+        for answer in answers {
+            match answer? {
                 Answer::Started { id: started } => {
                     self.begins(&started)?;
                     id = started;
@@ -126,6 +123,7 @@ impl Replay {
                     bar.ends();
                     bail!(message);
                 }
+                Answer::Reloaded { .. } => bail!("no answer of this version"),
             }
             if interrupt.is_requested() && !asked {
                 asked = true;
@@ -160,10 +158,24 @@ impl Replay {
         }
         match how {
             How::Whole => Ok(ExitCode::SUCCESS),
-            How::Stopped if self.dry_run => bail!("stopped before its end"),
+            How::Stopped if self.dry_run || shown.phase == Phase::Reading => bail!("stopped before its end"),
             How::Stopped => bail!("stopped before its end; go on with `waitbridge replay --resume {id}`"),
         }
     }
+}
+
+/// The answers of the service whose journal is in this folder.
+pub fn ask(journal_dir: &Path, request: &Request) -> Result<impl Iterator<Item = Result<Answer>> + use<>> {
+    answers(&connect(journal_dir)?, request)
+}
+
+fn answers(stream: &UnixStream, request: &Request) -> Result<impl Iterator<Item = Result<Answer>> + use<>> {
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    let mut stream = stream.try_clone()?;
+    stream.write_all(&line)?;
+    let answer = |line: std::io::Result<String>| serde_json::from_str(&line?).context("what answers is a waitbridge of another version");
+    Ok(BufReader::new(stream).lines().map(answer))
 }
 
 fn connect(journal_dir: &Path) -> Result<UnixStream> {

@@ -103,8 +103,8 @@ impl Prepare {
     }
 
     /// For a replay: what was too old when it came is wanted now.
-    pub fn through(lens: Arc<Lens>, settings: Settings, endpoints: Arc<Endpoints>) -> Prepare {
-        Prepare { settings: Settings { expired_after_ms: None, ..settings }, endpoints, replay: Some(lens) }
+    pub fn through(self, lens: Arc<Lens>) -> Prepare {
+        Prepare { settings: Settings { expired_after_ms: None, ..self.settings }, replay: Some(lens), ..self }
     }
 
     /// `is_too_large` tells of records that Kafka has refused for their size.

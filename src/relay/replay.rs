@@ -13,6 +13,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::journal::{Past, Position, ReadError, Stored, Window};
+use crate::shutdown::Stop;
 
 pub mod dry;
 mod known;
@@ -21,6 +22,8 @@ pub mod letters;
 mod pieces;
 pub mod progress;
 pub mod source;
+#[cfg(test)]
+mod tests;
 
 pub use known::{Known, Subject};
 pub use lens::Lens;
@@ -89,7 +92,7 @@ impl Order {
     }
 
     /// What of it lies in the window that ends where Kafka's knowledge does.
-    pub fn extent(&self, window: &dyn Window, window_ms: i64) -> Result<Extent, ReadError> {
+    pub fn extent(&self, window: &dyn Window, window_ms: i64, stop: &Stop) -> Result<Extent, ReadError> {
         let mut extent = Extent::default();
         for until in window.delivered()? {
             let mut found: Option<(u64, u64)> = None;
@@ -102,7 +105,7 @@ impl Order {
             };
             window.review(Past { from: 0, until, window_ms }, &mut |piece| {
                 piece.iter().for_each(&mut count);
-                ControlFlow::Continue(())
+                until_stopped(stop)
             })?;
             let (first, end) = found.unwrap_or((until.offset, until.offset));
             extent.from.insert(until.partition, first);
@@ -114,18 +117,22 @@ impl Order {
 
 impl Plan {
     /// What is left of it from these positions on.
-    pub fn rest(&self, window: &dyn Window, from: BTreeMap<i32, u64>) -> Result<Extent, ReadError> {
+    pub fn rest(&self, window: &dyn Window, from: BTreeMap<i32, u64>, stop: &Stop) -> Result<Extent, ReadError> {
         let mut records = 0;
         for (partition, offset) in &self.until {
             let until = Position { partition: *partition, offset: *offset };
             let past = Past { from: from.get(partition).copied().unwrap_or(*offset), until, window_ms: i64::MAX };
             window.review(past, &mut |piece| {
                 records += piece.len() as u64;
-                ControlFlow::Continue(())
+                until_stopped(stop)
             })?;
         }
         Ok(Extent { from, until: self.until.clone(), records })
     }
+}
+
+fn until_stopped(stop: &Stop) -> ControlFlow<()> {
+    if stop.is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 /// What a replay works on, and for whom it keeps count.

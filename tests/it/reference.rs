@@ -280,7 +280,7 @@ fn reasons_of_dead_letters() {
 }
 
 const PAGES: &[&str] =
-    &["README.md", "CONTRIBUTING.md", "docs/consumers.md", "docs/reference.md", "docs/waitwhile.md", "docs/waitlistplus.md"];
+    &["README.md", "CONTRIBUTING.md", "docs/consumers.md", "docs/reference.md", "docs/replay.md", "docs/waitwhile.md", "docs/waitlistplus.md"];
 
 /// A whole settings file is one that describes an endpoint; its secrets are not on this machine.
 #[test]

@@ -2,7 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -302,7 +305,7 @@ fn what_cannot_be_done_is_said_with_its_exit_code_and_one_is_done_at_a_time() {
 }
 
 /// The id that a command has printed, if it has begun.
-fn begun(log: &std::path::Path) -> Option<String> {
+fn begun(log: &Path) -> Option<String> {
     let said = fs::read_to_string(log).unwrap_or_default();
     said.lines().find_map(|line| line.strip_prefix("replay ").map(str::to_owned))
 }
@@ -371,17 +374,68 @@ fn a_replay_killed_at_any_moment_goes_on_and_doubles_nothing_beside_live_events(
 }
 
 /// The one before may need a moment to come to its end after its command was killed.
-fn resumed(home: &Home, id: &str, log: &std::path::Path) -> Process {
+fn resumed(home: &Home, id: &str, log: &Path) -> Process {
+    let begun = || fs::read_to_string(log).unwrap().lines().filter(|line| line.starts_with("replay ")).count();
     let deadline = Instant::now() + WITHIN;
     loop {
-        let before = fs::read_to_string(log).unwrap().matches("replay ").count();
+        let before = begun();
         let mut run = Process::start(&command(home, &["--resume", id]), log);
-        while fs::read_to_string(log).unwrap().matches("replay ").count() == before && run.ended().is_none() {
+        let ended = loop {
+            if begun() > before {
+                return run;
+            }
+            if let Some(code) = run.ended() {
+                break code;
+            }
             std::thread::sleep(Duration::from_millis(5));
-        }
-        if run.ended().is_none() || !run.log_tail().contains("is at work") {
+        };
+        // Between the two looks it may have begun and ended.
+        if begun() > before {
             return run;
         }
-        assert!(Instant::now() < deadline, "{}", run.log_tail());
+        assert!(ended == 1 && run.log_tail().contains("is at work") && Instant::now() < deadline, "{}", run.log_tail());
     }
+}
+
+fn asked(home: &Home, line: &str) -> Value {
+    let mut stream = UnixStream::connect(home.path("journal").join("control.sock")).unwrap();
+    stream.write_all(line.as_bytes()).unwrap();
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).unwrap();
+    serde_json::from_str(&answer).unwrap()
+}
+
+#[test]
+fn the_control_socket_is_bounded_and_a_reload_is_answered_by_what_came_of_it() {
+    let kafka = kafka::shared();
+    let home = Home::new(kafka.bootstrap(), &kafka.new_topics(1), "");
+    let bridge = home.start();
+    for line in ["\n", "{}\n", "{\"request\":\"drop\"}\n", "{\"request\":\"resume\",\"id\":\"1\",\"rate\":null}\n", &"x".repeat(70 << 10)] {
+        assert_eq!(asked(&home, line)["code"], "bad_request", "{line:.40}");
+    }
+    let silent: Vec<UnixStream> = (0..8).map(|_| UnixStream::connect(home.path("journal").join("control.sock")).unwrap()).collect();
+    assert_eq!(asked(&home, "{\"request\":\"reload\"}\n")["code"], "busy");
+    drop(silent);
+
+    let reload = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_waitbridge"));
+        let output = command.arg("reload").arg("--config").arg(home.path("waitbridge.toml")).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
+    };
+    let deadline = Instant::now() + WITHIN;
+    while reload().1.contains("too many") {
+        assert!(Instant::now() < deadline);
+    }
+    assert_eq!(reload(), (0, "read again; nothing has changed\n".to_owned()));
+    edit(&home, "name = \"sunshine\"", "name = \"moonshine\"");
+    edit(&home, "retry_max = \"1s\"", "retry_max = \"2s\"");
+    assert_eq!(reload(), (0, "new: moonshine\ngone: sunshine\nwaits for a restart: relay.retry_max\n".to_owned()));
+    // The command reads the settings itself first, for the folder: what only the service cannot use is told by the service.
+    let answer = {
+        edit(&home, "time_zone = \"America/Chicago\"", "time_zone = \"Chicago\"");
+        asked(&home, "{\"request\":\"reload\"}\n")
+    };
+    assert!(answer["code"] == "settings" && answer["message"].as_str().unwrap().contains("time_zone"), "{answer}");
+    assert_eq!(reload().0, 2);
+    assert_eq!(bridge.terminate(), 0);
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::relay::replay::Order;
 use crate::relay::replay::progress::Shown;
+use crate::settings::watch::Changes;
 
 pub const LINE_BYTES_MAX: u64 = 64 << 10;
 
@@ -21,6 +22,8 @@ pub enum Request {
         id: String,
         rate: Option<u32>,
     },
+    /// Read endpoints and secrets again, as on SIGHUP.
+    Reload,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +41,10 @@ pub enum Answer {
     Ended {
         how: How,
         shown: Shown,
+    },
+    /// The only one to a reload that was done.
+    Reloaded {
+        changes: Changes,
     },
     /// The last one of what is not done.
     Refused {

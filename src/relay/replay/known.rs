@@ -1,17 +1,19 @@
 //! What the journal's whole window says, up to what Kafka has: which versions there are, and who was erased since.
 //!
 //! The relay's own memory stays with the relay. This one is read from the same window by the same code, and brought up to date
-//! before each batch, so that an old event says `stale` beside what the relay has published meanwhile.
+//! every second, so that an old event says `stale` beside what the relay has published meanwhile.
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use super::until_stopped;
 use crate::delivery::Record;
 use crate::event::{Event, Kind, Scope};
 use crate::journal::{Past, Position, ReadError, Stored, Window};
 use crate::relay::memory::{self, Memory, Staged};
 use crate::relay::prepare::Prepare;
+use crate::shutdown::Stop;
 
 /// Whom or what an event is about, as far as an erasure may be about it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -44,16 +46,25 @@ pub struct Known {
     pub memory: Memory,
     /// When each was erased last, by receipt.
     erased: HashMap<Subject, i64>,
+    looked: Option<Instant>,
 }
+
+/// To look costs the reading of a segment.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Known {
     pub fn new(window: Arc<dyn Window>, prepare: Prepare, limits: memory::Limits) -> Known {
-        Known { window, prepare, memory: Memory::new(limits), erased: HashMap::new() }
+        Known { window, prepare, memory: Memory::new(limits), erased: HashMap::new(), looked: None }
     }
 
-    /// Takes in what has come into the window since the last time.
-    pub fn catch_up(&mut self) -> Result<(), ReadError> {
-        let Known { window, prepare, memory, erased } = self;
+    /// Takes in what has come into the window since the last time, if that is a while ago. What a stop breaks off is taken in
+    /// again by the next.
+    pub fn catch_up(&mut self, stop: &Stop) -> Result<(), ReadError> {
+        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
+            return Ok(());
+        }
+        self.looked = Some(Instant::now());
+        let Known { window, prepare, memory, erased, .. } = self;
         for until in window.delivered()? {
             let from = memory.until(until.partition).unwrap_or(0);
             if from >= until.offset {
@@ -63,9 +74,11 @@ impl Known {
             window.review(past, &mut |piece: &[Stored]| {
                 learn(prepare, memory, piece);
                 erased.extend(piece.iter().filter_map(|stored| Some((prepare.erases(stored)?, stored.received_ms))));
-                ControlFlow::Continue(())
+                until_stopped(stop)
             })?;
-            memory.merge(Staged::default(), &[until]);
+            if !stop.is_requested() {
+                memory.merge(Staged::default(), &[until]);
+            }
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use crate::journal::{Position, ReadError, Stored};
 use crate::relay::memory::{Found, Staged};
 use crate::relay::prepare::{Batch, LeftOut};
 use crate::routing::Keys;
+use crate::shutdown::Stop;
 
 pub struct Lens {
     order: Order,
@@ -26,8 +27,8 @@ impl Lens {
         Lens { order, known: Mutex::new(known), pending: Mutex::default(), progress }
     }
 
-    pub fn catch_up(&self) -> Result<(), ReadError> {
-        self.known().catch_up()
+    pub fn catch_up(&self, stop: &Stop) -> Result<(), ReadError> {
+        self.known().catch_up(stop)
     }
 
     /// What is not even looked at.

@@ -70,6 +70,8 @@ impl Letters {
         let received_ms = Timestamp::parse(header("wb_receivedtime"))?.ms();
         let What::DeadLetters(reason) = &self.order.what else { return None };
         let is_wanted = reason.as_deref().is_none_or(|reason| reason == header("wb_reason")) && self.order.is_in_time(received_ms);
+        // Others may share the topic, with an endpoint that is called as ours is.
+        let is_ours = self.endpoints.find(header("wb_endpoint")).is_none_or(|endpoint| endpoint.tenant == header("wb_tenant"));
         let record = |body| Record {
             accept_id: Uuid::parse_str(header("wb_acceptid")).unwrap_or_default(),
             auth: self.auth(header("wb_endpoint")),
@@ -81,7 +83,7 @@ impl Letters {
         };
         let position = Position { partition: letter.partition, offset: u64::try_from(letter.offset).ok()? };
         let bytes = letter.value.as_deref().map(|body| record(body).encode()).unwrap_or_default();
-        is_wanted.then_some(Stored { position, received_ms, bytes })
+        (is_wanted && is_ours).then_some(Stored { position, received_ms, bytes })
     }
 
     fn auth(&self, endpoint: &str) -> Auth {

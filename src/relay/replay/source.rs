@@ -100,7 +100,7 @@ impl Source for Replayed {
             return Ok(());
         }
         let limit = self.keep_pace(limit);
-        self.course.lens.catch_up()?;
+        self.course.lens.catch_up(&self.stop)?;
         match self.unread() {
             Some((partition, past)) => self.read_next(partition, past, limit, wait, out),
             None => {
