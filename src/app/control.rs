@@ -177,10 +177,17 @@ impl Room {
     }
 }
 
+/// Whether it has a checkpoint, from which it can be resumed: only then its id is worth telling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    NotYet,
+    Yes,
+}
+
 /// Tells of a replay until its end.
 fn follow(stream: &UnixStream, desk: &Desk, told: &Told) -> io::Result<()> {
-    say(stream, &Answer::Started { id: desk.id.to_string() })?;
     stream.set_read_timeout(Some(TICK))?;
+    let mut begun = Begun::NotYet;
     loop {
         let ended = if desk.stop.is_requested() {
             told.recv_timeout(TICK)
@@ -191,6 +198,10 @@ fn follow(stream: &UnixStream, desk: &Desk, told: &Told) -> io::Result<()> {
                 TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
             })
         };
+        if begun == Begun::NotYet && desk.progress.now().phase != Phase::Reading {
+            begun = Begun::Yes;
+            say(stream, &Answer::Started { id: desk.id.to_string() })?;
+        }
         match ended {
             Ok(Ok(())) => return say(stream, &ended_as(desk)),
             Ok(Err(trouble)) => return say(stream, &refused_by(&trouble)),

@@ -32,6 +32,10 @@ const TRANSACTION_TIMEOUT_MAX_MS: u64 = 10_000;
 /// How long a resume looks for its checkpoint while Kafka does not answer.
 const FIND_WITHIN: Duration = Duration::from_secs(60);
 const BETWEEN_TRIES: Duration = Duration::from_millis(500);
+/// Until it is noticed that a command has left, and until its replay has ended then.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+const END_WITHIN: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(50);
 
 pub struct Replays {
     pub window: Arc<dyn Window>,
@@ -136,14 +140,25 @@ impl Replays {
         self.current().is_some()
     }
 
+    /// One whose command was killed a moment ago is given the time to end.
     fn occupy(&self, desk: &Desk) -> Result<(), Trouble> {
-        let mut current = self.current();
-        match &*current {
-            Some((id, _)) => Err(Trouble::Busy(*id)),
-            None => {
-                *current = Some((desk.id, desk.stop.clone()));
-                Ok(())
+        let began = Instant::now();
+        loop {
+            let mut current = self.current();
+            match &*current {
+                None => {
+                    *current = Some((desk.id, desk.stop.clone()));
+                    return Ok(());
+                }
+                Some((id, stop)) => {
+                    let patience = if stop.is_requested() { END_WITHIN } else { LEAVE_WITHIN };
+                    if began.elapsed() >= patience {
+                        return Err(Trouble::Busy(*id));
+                    }
+                }
             }
+            drop(current);
+            std::thread::sleep(LOOK);
         }
     }
 
@@ -192,7 +207,7 @@ impl Replays {
         }
         let lens = Arc::new(Lens::new(plan.order.clone(), known, progress.clone()));
         let prepare = self.prepares().through(lens.clone());
-        progress.publishes(extent.records);
+        progress.will_look_at(extent.records);
         let past = self.past(&plan.order);
         let course = Course { past, plan, name, from: extent.from, lens, progress: progress.clone() };
         let limits = relay::Limits { batch_max: self.limits.batch_max.min(BATCH_MAX), batch_wait: Duration::ZERO, ..self.limits };

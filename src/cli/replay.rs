@@ -16,7 +16,7 @@ use super::{ConfigFile, SETTINGS};
 use crate::app::control::protocol::{Answer, How, Request};
 use crate::app::control::socket;
 use crate::event::Reason;
-use crate::relay::replay::progress::{Phase, Shown};
+use crate::relay::replay::progress::Shown;
 use crate::relay::replay::{Order, What};
 use crate::settings::{self, Settings};
 
@@ -30,7 +30,7 @@ use bar::Bar;
 /// It runs inside the service, beside the live events, with the settings that it has now. Each event has its ce_id and ce_acceptid as
 /// before, and ce_replayed: true. What a vendor repeated stays out, and so does what was said of somebody before an erasure;
 /// what the service has not delivered yet comes by itself. Nothing that is still not understood is published. The id of the
-/// replay is the first line: after Ctrl-C or a kill of the command or the service, --resume goes on with it and doubles nothing.
+/// replay is printed first: after Ctrl-C or a kill of the command or the service, --resume goes on with it and doubles nothing.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     waitbridge replay --from 2h\n  \
@@ -131,7 +131,16 @@ impl Replay {
             }
         }
         bar.ends();
-        bail!("the service has ended; once it runs again, go on with `waitbridge replay --resume {id}`")
+        match self.resumable(&id) {
+            Some(id) => bail!("the service has ended; once it runs again, go on with `waitbridge replay --resume {id}`"),
+            None => bail!("the service has ended before anything was published; once it runs again, begin again"),
+        }
+    }
+
+    /// The id, if it is known that there is something to go on with.
+    fn resumable<'i>(&self, id: &'i str) -> Option<std::borrow::Cow<'i, str>> {
+        let told = (!id.is_empty()).then_some(id.into());
+        told.or_else(|| self.resume.map(|id| id.to_string().into())).filter(|_| !self.dry_run)
     }
 
     fn begins(&self, id: &str) -> Result<()> {
@@ -148,9 +157,7 @@ impl Replay {
             told["ended"] = serde_json::to_value(how)?;
             told["total"] = shown.total.into();
             told["dry_run"] = self.dry_run.into();
-            if !self.dry_run {
-                told["id"] = id.into();
-            }
+            told["id"] = if self.dry_run { Value::Null } else { id.into() };
             show::json(&told)?;
         } else {
             let verb = if self.dry_run { "would be published" } else { "published" };
@@ -158,8 +165,10 @@ impl Replay {
         }
         match how {
             How::Whole => Ok(ExitCode::SUCCESS),
-            How::Stopped if self.dry_run || shown.phase == Phase::Reading => bail!("stopped before its end"),
-            How::Stopped => bail!("stopped before its end; go on with `waitbridge replay --resume {id}`"),
+            How::Stopped => match self.resumable(id) {
+                Some(id) => bail!("stopped before its end; go on with `waitbridge replay --resume {id}`"),
+                None => bail!("stopped; nothing was published"),
+            },
         }
     }
 }

@@ -321,9 +321,8 @@ fn a_replay_killed_at_any_moment_goes_on_and_doubles_nothing_beside_live_events(
     let load = Load::start(SENDERS, PAUSE);
     let mut bridge = home.start();
     load.aim(Some(bridge.public));
-    wait_for_more(&load, 1500);
     let mut reader = Reader::new(kafka.bootstrap(), &[&topics.person]);
-    let mut records = reader.read_to_end();
+    let mut records = reader.read_until(1500, WITHIN);
     let before: HashSet<String> = accept_ids(&records).into_iter().map(str::to_owned).collect();
 
     let log = home.path("replay.log");
@@ -349,7 +348,7 @@ fn a_replay_killed_at_any_moment_goes_on_and_doubles_nothing_beside_live_events(
             bridge = home.start();
             load.aim(Some(bridge.public));
         }
-        run = resumed(&home, &id, &log);
+        run = Process::start(&command(&home, &["--resume", &id]), &log);
     }
     let ended = run.wait(2 * WITHIN);
     assert_eq!(ended, 0, "seed {seed}: {}", run.log_tail());
@@ -371,30 +370,6 @@ fn a_replay_killed_at_any_moment_goes_on_and_doubles_nothing_beside_live_events(
     let mut last: HashMap<&str, u64> = HashMap::new();
     assert!(again.iter().all(|event| last.insert(&event.key, event.serial).is_none_or(|before| before < event.serial)), "seed {seed}");
     assert_eq!(bridge.terminate(), 0);
-}
-
-/// The one before may need a moment to come to its end after its command was killed.
-fn resumed(home: &Home, id: &str, log: &Path) -> Process {
-    let begun = || fs::read_to_string(log).unwrap().lines().filter(|line| line.starts_with("replay ")).count();
-    let deadline = Instant::now() + WITHIN;
-    loop {
-        let before = begun();
-        let mut run = Process::start(&command(home, &["--resume", id]), log);
-        let ended = loop {
-            if begun() > before {
-                return run;
-            }
-            if let Some(code) = run.ended() {
-                break code;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        // Between the two looks it may have begun and ended.
-        if begun() > before {
-            return run;
-        }
-        assert!(ended == 1 && run.log_tail().contains("is at work") && Instant::now() < deadline, "{}", run.log_tail());
-    }
 }
 
 fn asked(home: &Home, line: &str) -> Value {

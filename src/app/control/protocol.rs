@@ -29,28 +29,16 @@ pub enum Request {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
-    Started {
-        id: String,
-    },
+    /// From now on it can be resumed.
+    Started { id: String },
     /// Now and then.
-    Progress {
-        shown: Shown,
-        waits_for: Option<String>,
-    },
+    Progress { shown: Shown, waits_for: Option<String> },
     /// The last one of a replay.
-    Ended {
-        how: How,
-        shown: Shown,
-    },
+    Ended { how: How, shown: Shown },
     /// The only one to a reload that was done.
-    Reloaded {
-        changes: Changes,
-    },
+    Reloaded { changes: Changes },
     /// The last one of what is not done.
-    Refused {
-        code: String,
-        message: String,
-    },
+    Refused { code: String, message: String },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -66,6 +66,7 @@ pub enum Phase {
     /// Reads the window, to know what is in it.
     #[default]
     Reading,
+    /// From now on it can be resumed.
     Publishing,
     /// All of it is in Kafka.
     Finished,
@@ -88,9 +89,16 @@ impl Progress {
         self.lock().clone()
     }
 
-    pub fn publishes(&self, total: u64) {
+    pub fn will_look_at(&self, total: u64) {
+        self.lock().total = total;
+    }
+
+    /// Its checkpoint stands.
+    pub fn publishes(&self) {
         let mut shown = self.lock();
-        (shown.phase, shown.total) = (Phase::Publishing, total);
+        if shown.phase == Phase::Reading {
+            shown.phase = Phase::Publishing;
+        }
     }
 
     pub fn finished(&self) {

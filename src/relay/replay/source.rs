@@ -120,7 +120,9 @@ impl Source for Replayed {
         Checkpoint { topic, partition, next: next.offset, metadata: self.course.name.clone() }
     }
 
+    /// For the first time when its name stands on the checkpoint.
     fn advance(&mut self, next: Position, _cluster_id: &str) {
+        self.course.progress.publishes();
         self.course.lens.committed(next);
     }
 
