@@ -171,6 +171,7 @@ impl Running {
         let deadline = Instant::now() + self.drain_settle + self.drain_deadline - CLOSE_SHARE;
         self.metrics.draining_started();
         self.stages.enter(Stage::Settling);
+        self.stop_replays(deadline);
         info!(settle_ms = self.drain_settle.as_millis() as u64, "draining: unready, still accepting");
         tokio::time::sleep(self.drain_settle).await;
         self.stages.enter(Stage::Draining);
@@ -192,16 +193,20 @@ impl Running {
         self.close(deadline + RELAY_SHARE).await;
     }
 
+    fn stop_replays(&self, deadline: Instant) {
+        self.control.iter().for_each(|control| control.close(deadline));
+    }
+
     async fn stop_relay(&mut self, deadline: Instant) {
-        let control = self.control.take();
-        control.iter().for_each(|control| control.close(deadline));
+        self.stop_replays(deadline);
         self.stop.request(deadline);
-        let Some(relay) = self.relay.take() else { return };
-        if tokio::time::timeout_at(deadline.into(), relay).await.is_err() {
+        if let Some(relay) = self.relay.take()
+            && tokio::time::timeout_at(deadline.into(), relay).await.is_err()
+        {
             warn!("the relay was waiting for kafka when the time was up; its transaction ends by itself");
         }
         // What a replay leaves open would hold up the topics' readers.
-        while control.as_ref().is_some_and(control::Control::is_at_work) && Instant::now() < deadline {
+        while self.control.as_ref().is_some_and(control::Control::is_at_work) && Instant::now() < deadline {
             tokio::time::sleep(RETRY_WHILE_STOPPING).await;
         }
     }

@@ -11,7 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
@@ -164,9 +164,7 @@ impl Room {
             Err(trouble) => say(stream, &refused_by(&trouble)),
         }
     }
-}
 
-impl Room {
     fn reloaded(&self) -> Answer {
         match self.reload.ask(RELOAD_WITHIN) {
             Some(Reloaded::Taken(changes)) => Answer::Reloaded { changes },
@@ -189,15 +187,10 @@ fn follow(stream: &UnixStream, desk: &Desk, told: &Told) -> io::Result<()> {
     stream.set_read_timeout(Some(TICK))?;
     let mut begun = Begun::NotYet;
     loop {
-        let ended = if desk.stop.is_requested() {
-            told.recv_timeout(TICK)
-        } else {
-            tick(stream, desk);
-            told.try_recv().map_err(|error| match error {
-                TryRecvError::Empty => RecvTimeoutError::Timeout,
-                TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
-            })
-        };
+        if !desk.stop.is_requested() {
+            listen_for_the_end(stream, desk);
+        }
+        let ended = told.recv_timeout(if desk.stop.is_requested() { TICK } else { Duration::ZERO });
         if begun == Begun::NotYet && desk.progress.now().phase != Phase::Reading {
             begun = Begun::Yes;
             say(stream, &Answer::Started { id: desk.id.to_string() })?;
@@ -212,7 +205,7 @@ fn follow(stream: &UnixStream, desk: &Desk, told: &Told) -> io::Result<()> {
 }
 
 /// Waits a moment for the other side to leave, which asks for the end.
-fn tick(mut stream: &UnixStream, desk: &Desk) {
+fn listen_for_the_end(mut stream: &UnixStream, desk: &Desk) {
     match stream.read(&mut [0; 64]) {
         Ok(read) if read > 0 => {}
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted) => {}

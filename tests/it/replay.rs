@@ -1,13 +1,11 @@
 //! What was published is published again on purpose: whole, in part, after a mended mapping, out of dead letters, and over kills.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use waitbridge::providers::waitwhile::{SIGNATURE_HEADER, signature};
@@ -15,14 +13,13 @@ use waitbridge::providers::waitwhile::{SIGNATURE_HEADER, signature};
 use crate::bridge::{Bridge, Home, PUBLIC_URL, SECRET, TOKEN};
 use crate::http::{once, request};
 use crate::kafka::{self, Topics, unique};
-use crate::kills::{PAUSE, SENDERS, read_event, scatter, seed, wait_for_more};
-use crate::load::{Load, ReadEvent, Verdict, judge};
 use crate::process::Process;
 use crate::reader::{Reader, Record};
 
+mod kills;
+mod socket;
+
 const WITHIN: Duration = Duration::from_secs(60);
-/// Kills of the bounded share that the gate runs; more by `WAITBRIDGE_REPLAY_KILLS`.
-const KILLS: u64 = 4;
 
 /// A person of WaitlistPlus, with more fields; the accept id.
 fn person(bridge: &Bridge, id: u32, change: &str, fields: &Value) -> String {
@@ -308,109 +305,4 @@ fn what_cannot_be_done_is_said_with_its_exit_code_and_one_is_done_at_a_time() {
 fn begun(log: &Path) -> Option<String> {
     let said = fs::read_to_string(log).unwrap_or_default();
     said.lines().find_map(|line| line.strip_prefix("replay ").map(str::to_owned))
-}
-
-/// Under load: the service or the command dies at a moment that the seed chooses, and the replay goes on where it was.
-#[test]
-fn a_replay_killed_at_any_moment_goes_on_and_doubles_nothing_beside_live_events() {
-    let kafka = kafka::shared();
-    let topics = kafka.new_topics(3);
-    let home = Home::new(kafka.bootstrap(), &topics, "[relay]\nbatch_max = 50\nexpired_after = \"0s\"\n");
-    let seed = seed();
-    let kills = std::env::var("WAITBRIDGE_REPLAY_KILLS").ok().map_or(KILLS, |kills| kills.parse().expect("a number"));
-    let load = Load::start(SENDERS, PAUSE);
-    let mut bridge = home.start();
-    load.aim(Some(bridge.public));
-    let mut reader = Reader::new(kafka.bootstrap(), &[&topics.person]);
-    let mut records = reader.read_until(1500, WITHIN);
-    let before: HashSet<String> = accept_ids(&records).into_iter().map(str::to_owned).collect();
-
-    let log = home.path("replay.log");
-    let rate = (before.len() as u64 / (kills + 1)).to_string();
-    let mut run = Process::start(&command(&home, &["--from", "1h", "--rate", &rate]), &log);
-    let deadline = Instant::now() + WITHIN;
-    let id = loop {
-        assert!(Instant::now() < deadline, "{}", run.log_tail());
-        if let Some(id) = begun(&log) {
-            break id;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    for round in 0..kills {
-        let chance = scatter(seed ^ round);
-        std::thread::sleep(Duration::from_millis(chance / 4 % 1000));
-        if chance.is_multiple_of(3) {
-            run.signal("KILL");
-            run.wait(WITHIN);
-        } else {
-            bridge.kill();
-            assert_eq!(run.wait(WITHIN), 1, "{}", run.log_tail());
-            bridge = home.start();
-            load.aim(Some(bridge.public));
-        }
-        run = Process::start(&command(&home, &["--resume", &id]), &log);
-    }
-    let ended = run.wait(2 * WITHIN);
-    assert_eq!(ended, 0, "seed {seed}: {}", run.log_tail());
-    wait_for_more(&load, 200);
-    let accepted = load.finish();
-    settled(&bridge);
-    records.extend(reader.read_to_end());
-    let (again, live): (Vec<Record>, Vec<Record>) = records.into_iter().partition(is_replayed);
-
-    let verdict = judge(&accepted, &live.iter().map(read_event).collect::<Vec<_>>());
-    assert_eq!(verdict, Verdict { accepted: verdict.accepted, read: verdict.read, ..Verdict::default() }, "seed {seed}: the live events");
-    let again: Vec<ReadEvent> = again.iter().map(read_event).collect();
-    let mut count: HashMap<&str, usize> = HashMap::new();
-    again.iter().for_each(|event| *count.entry(&event.accept_id).or_default() += 1);
-    let doubled = count.values().filter(|count| **count > 1).count();
-    let left_out = before.iter().filter(|id| !count.contains_key(id.as_str())).count();
-    eprintln!("seed {seed}, {kills} kills: {} replayed of {} before, {doubled} doubled, {left_out} left out", again.len(), before.len());
-    assert_eq!((doubled, left_out), (0, 0), "seed {seed}");
-    let mut last: HashMap<&str, u64> = HashMap::new();
-    assert!(again.iter().all(|event| last.insert(&event.key, event.serial).is_none_or(|before| before < event.serial)), "seed {seed}");
-    assert_eq!(bridge.terminate(), 0);
-}
-
-fn asked(home: &Home, line: &str) -> Value {
-    let mut stream = UnixStream::connect(home.path("journal").join("control.sock")).unwrap();
-    stream.write_all(line.as_bytes()).unwrap();
-    let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer).unwrap();
-    serde_json::from_str(&answer).unwrap()
-}
-
-#[test]
-fn the_control_socket_is_bounded_and_a_reload_is_answered_by_what_came_of_it() {
-    let kafka = kafka::shared();
-    let home = Home::new(kafka.bootstrap(), &kafka.new_topics(1), "");
-    let bridge = home.start();
-    for line in ["\n", "{}\n", "{\"request\":\"drop\"}\n", "{\"request\":\"resume\",\"id\":\"1\",\"rate\":null}\n", &"x".repeat(70 << 10)] {
-        assert_eq!(asked(&home, line)["code"], "bad_request", "{line:.40}");
-    }
-    let silent: Vec<UnixStream> = (0..8).map(|_| UnixStream::connect(home.path("journal").join("control.sock")).unwrap()).collect();
-    assert_eq!(asked(&home, "{\"request\":\"reload\"}\n")["code"], "busy");
-    drop(silent);
-
-    let reload = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_waitbridge"));
-        let output = command.arg("reload").arg("--config").arg(home.path("waitbridge.toml")).output().unwrap();
-        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
-    };
-    let deadline = Instant::now() + WITHIN;
-    while reload().1.contains("too many") {
-        assert!(Instant::now() < deadline);
-    }
-    assert_eq!(reload(), (0, "read again; nothing has changed\n".to_owned()));
-    edit(&home, "name = \"sunshine\"", "name = \"moonshine\"");
-    edit(&home, "retry_max = \"1s\"", "retry_max = \"2s\"");
-    assert_eq!(reload(), (0, "new: moonshine\ngone: sunshine\nwaits for a restart: relay.retry_max\n".to_owned()));
-    // The command reads the settings itself first, for the folder: what only the service cannot use is told by the service.
-    let answer = {
-        edit(&home, "time_zone = \"America/Chicago\"", "time_zone = \"Chicago\"");
-        asked(&home, "{\"request\":\"reload\"}\n")
-    };
-    assert!(answer["code"] == "settings" && answer["message"].as_str().unwrap().contains("time_zone"), "{answer}");
-    assert_eq!(reload().0, 2);
-    assert_eq!(bridge.terminate(), 0);
 }
