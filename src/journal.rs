@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 pub use crate::kafka::Checkpoint;
+use crate::kafka::Fault;
 
 pub mod disk;
 mod window;
@@ -91,6 +92,8 @@ pub struct Past {
 pub enum ReadError {
     #[error("the journal cannot be read: {0}")]
     Io(#[from] std::io::Error),
+    #[error("the dead letters cannot be read: {0}")]
+    Letters(Fault),
 }
 
 pub trait Source: Send {

@@ -13,7 +13,7 @@ use super::{Order, What};
 use crate::delivery::{Auth, Record};
 use crate::journal::{Past, Position, ReadError, Stored, Window};
 use crate::kafka::follow::Followed;
-use crate::kafka::{Fault, Options, past};
+use crate::kafka::{Options, past};
 use crate::providers::endpoints::Endpoints;
 use crate::timestamp::Timestamp;
 
@@ -31,7 +31,7 @@ pub struct Letters {
 
 impl Window for Letters {
     fn delivered(&self) -> Result<Vec<Position>, ReadError> {
-        let ends = past::ends(&self.options, &self.topic, SILENCE_MAX).map_err(unreadable)?;
+        let ends = past::ends(&self.options, &self.topic, SILENCE_MAX).map_err(ReadError::Letters)?;
         Ok(ends.into_iter().map(|(partition, offset)| Position { partition, offset }).collect())
     }
 
@@ -52,16 +52,12 @@ impl Window for Letters {
             piece.clear();
             told
         })
-        .map_err(unreadable)?;
+        .map_err(ReadError::Letters)?;
         if !piece.is_empty() {
             let _ = tell(&piece);
         }
         Ok(())
     }
-}
-
-fn unreadable(fault: Fault) -> ReadError {
-    ReadError::Io(std::io::Error::other(format!("the dead letters: {fault}")))
 }
 
 impl Letters {

@@ -14,7 +14,8 @@ use crate::reader::{Reader, Record};
 /// Kills of the bounded share that the gate runs; more by `WAITBRIDGE_REPLAY_KILLS`.
 const KILLS: u64 = 4;
 
-/// Under load: the service or the command ends at a moment that the seed chooses, in one way or another, and the replay goes on where it was.
+/// Under load: the service or the command ends at a moment that the seed chooses, in one way or another, and the replay goes on
+/// where it was.
 #[test]
 fn a_replay_killed_at_any_moment_goes_on_and_doubles_nothing_beside_live_events() {
     let kafka = kafka::shared();
