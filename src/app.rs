@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::ingress::Ingress;
-use crate::journal::{self, Journal, Source, disk};
+use crate::journal::{self, Journal, Source, Window, disk};
 use crate::kafka::fleet::Fleet;
 use crate::kafka::producer::KafkaBroker;
 use crate::kafka::{self, Broker};
@@ -23,8 +23,10 @@ use crate::server::{self, Budget, Public, admin::Probe};
 use crate::settings::{Kind, Settings};
 use crate::shutdown::{Stage, Stages, Stop};
 
+pub mod control;
 pub mod drain;
 pub mod reload;
+pub mod replay;
 
 /// Of the drain's time, what is kept for the relay when the listener takes long.
 const RELAY_SHARE: Duration = Duration::from_secs(2);
@@ -46,6 +48,8 @@ pub struct Running {
     stages: Arc<Stages>,
     metrics: Arc<Metrics>,
     reload: reload::Bell,
+    /// `None` where the socket could not be made: all but replays goes on.
+    control: Option<control::Control>,
     drain_settle: Duration,
     drain_deadline: Duration,
     _held: Option<disk::Hold>,
@@ -122,20 +126,29 @@ struct Parts<J, S, B> {
     held: Option<disk::Hold>,
 }
 
-fn serve<J: Journal + 'static, S: Source + 'static, B: Broker + 'static>(
+fn serve<J: Journal + Window + 'static, S: Source + 'static, B: Broker + 'static>(
     settings: Settings,
     shared: Shared,
     parts: Parts<J, S, B>,
 ) -> Result<Running> {
     let Shared { metrics, stages, stop, status } = shared;
     let Parts { journal, source, broker, id, held } = parts;
-    let journal: Arc<dyn Journal> = journal;
     for endpoint in &settings.endpoints {
         metrics.endpoint_known(&endpoint.name, endpoint.vendor);
     }
     let endpoints = Arc::new(Endpoints::new(settings.endpoints));
     let public_socket = bind(settings.server.listen, "server.listen")?;
     let admin_socket = bind(settings.server.admin_listen, "server.admin_listen")?;
+    let replays = replay::Replays {
+        window: journal.clone(),
+        journal_id: id.clone(),
+        endpoints: endpoints.clone(),
+        prepare: settings.prepare.clone(),
+        limits: settings.relay,
+        kafka: settings.kafka,
+        current: Default::default(),
+    };
+    let journal: Arc<dyn Journal> = journal;
     let prepare = Prepare::new(settings.prepare, endpoints.clone());
     let clock = Box::new(WallClock { stop: stop.clone() });
     let started_ms = clock.now_ms();
@@ -143,6 +156,7 @@ fn serve<J: Journal + 'static, S: Source + 'static, B: Broker + 'static>(
     let relay = spawn(relay)?;
 
     let reload = reload::start(settings.watch, endpoints.clone(), metrics.clone())?;
+    let control = control::start(&settings.journal.dir, Arc::new(replays), reload.clone());
     let probe = Probe {
         endpoints: endpoints.clone(),
         journal: journal.clone(),
@@ -163,7 +177,21 @@ fn serve<J: Journal + 'static, S: Source + 'static, B: Broker + 'static>(
     let public = Listener::serve(public_socket, |socket| server::public(socket, Arc::new(public)))?;
     let admin = Listener::serve(admin_socket, |socket| server::admin(socket, Arc::new(probe)))?;
     info!(listen = %public.address, admin_listen = %admin.address, journal = %id, "waitbridge serves");
-    Ok(Running { public, admin, journal, relay: Some(relay), stop, stages, metrics, reload, drain_settle, drain_deadline, _held: held })
+    let running = Running {
+        public,
+        admin,
+        journal,
+        relay: Some(relay),
+        stop,
+        stages,
+        metrics,
+        reload,
+        control,
+        drain_settle,
+        drain_deadline,
+        _held: held,
+    };
+    Ok(running)
 }
 
 impl Running {
@@ -205,6 +233,7 @@ impl Running {
         let deadline = Instant::now() + self.drain_settle + self.drain_deadline - CLOSE_SHARE;
         self.metrics.draining_started();
         self.stages.enter(Stage::Settling);
+        self.stop_replays(deadline);
         info!(settle_ms = self.drain_settle.as_millis() as u64, "draining: unready, still accepting");
         tokio::time::sleep(self.drain_settle).await;
         self.stages.enter(Stage::Draining);
@@ -226,11 +255,21 @@ impl Running {
         self.close(deadline + RELAY_SHARE).await;
     }
 
+    fn stop_replays(&self, deadline: Instant) {
+        self.control.iter().for_each(|control| control.close(deadline));
+    }
+
     async fn stop_relay(&mut self, deadline: Instant) {
+        self.stop_replays(deadline);
         self.stop.request(deadline);
-        let Some(relay) = self.relay.take() else { return };
-        if tokio::time::timeout_at(deadline.into(), relay).await.is_err() {
+        if let Some(relay) = self.relay.take()
+            && tokio::time::timeout_at(deadline.into(), relay).await.is_err()
+        {
             warn!("the relay was waiting for kafka when the time was up; its transaction ends by itself");
+        }
+        // What a replay leaves open would hold up the topics' readers.
+        while self.control.as_ref().is_some_and(control::Control::is_at_work) && Instant::now() < deadline {
+            tokio::time::sleep(RETRY_WHILE_STOPPING).await;
         }
     }
 

@@ -17,6 +17,8 @@ mod doctor;
 mod explain;
 mod health;
 mod journal;
+mod reload;
+mod replay;
 mod samples;
 mod schema;
 mod send;
@@ -51,6 +53,8 @@ enum Command {
     Token(token::Token),
     Schema(schema::Schema),
     Journal(journal::Journal),
+    Replay(replay::Replay),
+    Reload(reload::Reload),
     Topics(topics::Topics),
     Status(status::Status),
     Doctor(doctor::Doctor),
@@ -81,6 +85,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Token(token) => token.run(),
         Command::Schema(schema) => schema.run(),
         Command::Journal(journal) => journal.run(),
+        Command::Replay(replay) => replay.run(),
+        Command::Reload(reload) => reload.run(),
         Command::Topics(topics) => topics.run(),
         Command::Status(status) => status.run(),
         Command::Doctor(doctor) => doctor.run(),

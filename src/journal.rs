@@ -17,6 +17,9 @@ use crate::kafka::Fault;
 
 pub mod disk;
 pub mod kafka;
+mod window;
+
+pub use window::Window;
 
 /// A place in the journal: the sequence number on disk, the offset in Kafka.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,6 +116,8 @@ pub enum ReadError {
     Io(#[from] std::io::Error),
     #[error("the journal cannot be read: {0}")]
     Kafka(#[from] Fault),
+    #[error("the dead letters cannot be read: {0}")]
+    Letters(Fault),
 }
 
 pub trait Source: Send {

@@ -20,6 +20,7 @@ pub mod fleet;
 pub mod follow;
 pub mod group;
 mod partitions;
+pub mod past;
 pub mod producer;
 pub mod raw;
 pub mod topics;

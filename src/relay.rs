@@ -33,6 +33,7 @@ mod narrow;
 mod partitions;
 pub mod prepare;
 mod remember;
+pub mod replay;
 pub mod status;
 mod trouble;
 

@@ -4,7 +4,7 @@
 //! that they began with.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::providers::endpoints::{Endpoint, Endpoints};
 use crate::settings::Invalid;
 use crate::settings::watch::{Changes, Look, Watch};
+use crate::table::Mistake;
 
 const POLL: Duration = Duration::from_secs(10);
 /// What is still written to after this time is left for the next look.
@@ -21,12 +22,34 @@ const SETTLE: Duration = Duration::from_millis(500);
 
 /// Asks for a reload at once. The reloading ends when the last bell is gone.
 #[derive(Clone)]
-pub struct Bell(SyncSender<()>);
+pub struct Bell(SyncSender<Ring>);
+
+/// Where to tell what came of it, if somebody wants to know.
+type Ring = Option<Sender<Reloaded>>;
+
+/// Rings that wait.
+const RINGS_MAX: usize = 8;
+
+/// What came of a reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reloaded {
+    Taken(Changes),
+    /// Every mistake; the old settings stay in force.
+    Refused(Vec<String>),
+    NoFile,
+}
 
 impl Bell {
     pub fn ring(&self) {
-        // One that waits already will see everything.
-        let _ = self.0.try_send(());
+        // Those that wait already will see everything.
+        let _ = self.0.try_send(None);
+    }
+
+    /// Rings, and waits for what comes of it.
+    pub fn ask(&self, within: Duration) -> Option<Reloaded> {
+        let (tell, told) = channel();
+        self.0.try_send(Some(tell)).ok()?;
+        told.recv_timeout(within).ok()
     }
 }
 
@@ -38,22 +61,30 @@ pub struct Reload {
 
 /// `watch` is `None` for settings that came from no file: then a reload only says so.
 pub fn start(watch: Option<Watch>, endpoints: Arc<Endpoints>, metrics: Arc<Metrics>) -> Result<Bell> {
-    let (bell, rung) = sync_channel(1);
+    let (bell, rung) = sync_channel(RINGS_MAX);
     metrics.config_loaded();
     let work = move || match watch {
         Some(watch) => Reload { watch, endpoints, metrics }.run(&rung),
-        None => rung.iter().for_each(|()| warn!("these settings come from no file: there is nothing to reload")),
+        None => rung.iter().for_each(|ring| {
+            warn!("these settings come from no file: there is nothing to reload");
+            answer(ring, Reloaded::NoFile);
+        }),
     };
     std::thread::Builder::new().name("reload".to_owned()).spawn(work)?;
     Ok(Bell(bell))
 }
 
+fn answer(ring: Ring, reloaded: Reloaded) {
+    // Who asked may have left.
+    ring.into_iter().for_each(|tell| drop(tell.send(reloaded.clone())));
+}
+
 impl Reload {
-    fn run(mut self, rung: &Receiver<()>) {
+    fn run(mut self, rung: &Receiver<Ring>) {
         loop {
             match rung.recv_timeout(POLL) {
-                Ok(()) => self.reload(),
-                Err(RecvTimeoutError::Timeout) if self.watch.look(|| std::thread::sleep(SETTLE)) == Look::Changed => self.reload(),
+                Ok(ring) => answer(ring, self.reload()),
+                Err(RecvTimeoutError::Timeout) if self.watch.look(|| std::thread::sleep(SETTLE)) == Look::Changed => drop(self.reload()),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -62,10 +93,16 @@ impl Reload {
         }
     }
 
-    fn reload(&mut self) {
+    fn reload(&mut self) -> Reloaded {
         match self.watch.read_again() {
-            Ok((endpoints, changes)) => self.take(endpoints, &changes),
-            Err(invalid) => self.refuse(&invalid),
+            Ok((endpoints, changes)) => {
+                self.take(endpoints, &changes);
+                Reloaded::Taken(changes)
+            }
+            Err(invalid) => {
+                self.refuse(&invalid);
+                Reloaded::Refused(invalid.0.iter().map(Mistake::to_string).collect())
+            }
         }
     }
 

@@ -32,6 +32,7 @@
 //! One thread writes (`writer`), one keeps house (`keeper`: the next segment, the mark, freeing), the relay's reads
 //! (`reader`, `source`). They share `segments`. Nothing here knows what a record means.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -42,7 +43,7 @@ use std::{io, thread};
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::{AppendError, Appended, Backlog, Journal};
+use super::{AppendError, Appended, Backlog, Journal, Past, Position, ReadError, Stored, Window};
 use crate::metrics::Metrics;
 
 mod cursor;
@@ -201,6 +202,20 @@ impl Journal for DiskJournal {
         }
         self.log.sync_mark();
         self.log.show();
+    }
+}
+
+impl Window for DiskJournal {
+    fn delivered(&self) -> Result<Vec<Position>, ReadError> {
+        Ok(vec![Position { partition: 0, offset: self.log.state().delivered }])
+    }
+
+    fn checkpoint_at(&self, partition: i32) -> (String, i32) {
+        (self.log.options.checkpoint_topic.clone(), partition)
+    }
+
+    fn review(&self, past: Past, tell: &mut dyn FnMut(&[Stored]) -> ControlFlow<()>) -> Result<(), ReadError> {
+        Ok(past::review(&self.log, past, tell)?)
     }
 }
 

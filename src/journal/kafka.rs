@@ -11,6 +11,7 @@
 //!
 //! The upper half stands here, the lower one in `source`; `watch` says whether appends are safe. Nothing here knows a vendor.
 
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -18,18 +19,20 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::{AppendError, Appended, Backlog, Journal, Position};
+use super::{AppendError, Appended, Backlog, Journal, Past, Position, ReadError, Stored, Window};
 use crate::kafka::append::Appender;
 use crate::kafka::fleet::{Fleet, Survey};
 use crate::kafka::producer::KafkaBroker;
-use crate::kafka::raw::KafkaRawTopic;
+use crate::kafka::raw::{KafkaRawTopic, RawTopic};
 use crate::metrics::Metrics;
 
 mod backlog;
+mod past;
 mod source;
 mod watch;
 
 use backlog::Backlogs;
+use past::Settled;
 pub use source::KafkaSource;
 pub use watch::Safety;
 use watch::{State, Watch};
@@ -53,15 +56,18 @@ pub struct Opened {
 
 /// Asks nobody yet: the first handshake is the watch's.
 pub fn open(options: Options, fleet: Fleet, metrics: Arc<Metrics>) -> std::io::Result<Opened> {
-    let Fleet { appender, raw, broker, survey } = fleet;
+    let Fleet { appender, raw, broker, survey, window } = fleet;
     let backlogs = Arc::new(Backlogs::new(metrics.clone()));
     let source = KafkaSource::new(raw, &options.raw_topic, backlogs.clone(), metrics.clone());
-    let journal = KafkaJournal::start(options, appender, survey, backlogs, metrics)?;
+    let journal = KafkaJournal::start(options, appender, survey, window, backlogs, metrics)?;
     Ok(Opened { journal: Arc::new(journal), source, broker })
 }
 
 /// The upper half, for the ingress.
 pub struct KafkaJournal {
+    raw_topic: String,
+    /// For those who read the past beside the relay.
+    window: Mutex<Survey>,
     appender: Arc<Appender>,
     state: Arc<State>,
     backlogs: Arc<Backlogs>,
@@ -74,13 +80,15 @@ impl KafkaJournal {
         options: Options,
         appender: Appender,
         survey: Survey,
+        window: Survey,
         backlogs: Arc<Backlogs>,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<KafkaJournal> {
+        let (raw_topic, window) = (options.raw_topic.clone(), Mutex::new(window));
         let (appender, state) = (Arc::new(appender), Arc::new(State::default()));
         let watch = Watch::new(options, survey, appender.clone(), state.clone(), backlogs.clone(), metrics.clone());
         let thread = std::thread::Builder::new().name("journal-watch".to_owned()).spawn(move || watch.run())?;
-        Ok(KafkaJournal { appender, state, backlogs, metrics, watch: Mutex::new(Some(thread)) })
+        Ok(KafkaJournal { raw_topic, appender, state, window, backlogs, metrics, watch: Mutex::new(Some(thread)) })
     }
 }
 
@@ -127,5 +135,30 @@ impl Journal for KafkaJournal {
         self.appender.flush(CLOSE_PATIENCE);
         // It may be in the middle of a call, and has nothing to make durable.
         drop(self.watch.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take());
+    }
+}
+
+impl Window for KafkaJournal {
+    /// Of all partitions, whosever they are. One without a checkpoint has nothing delivered.
+    fn delivered(&self) -> Result<Vec<Position>, ReadError> {
+        let mut window = self.window.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let partitions = window.partitions()?;
+        let delivered = |partition| {
+            let offset = match window.committed(partition)? {
+                Some(checkpoint) => checkpoint.next,
+                None => window.raw().bounds(partition)?.start,
+            };
+            Ok(Position { partition, offset })
+        };
+        partitions.map(delivered).collect()
+    }
+
+    fn checkpoint_at(&self, partition: i32) -> (String, i32) {
+        (self.raw_topic.clone(), partition)
+    }
+
+    fn review(&self, past: Past, tell: &mut dyn FnMut(&[Stored]) -> ControlFlow<()>) -> Result<(), ReadError> {
+        let mut window = self.window.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        past::review(window.raw(), &mut Settled::default(), past, tell)
     }
 }

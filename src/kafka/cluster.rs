@@ -70,6 +70,12 @@ impl Cluster {
         Ok(Overview { cluster_id: self.consumer.client().fetch_cluster_id(self.within), brokers })
     }
 
+    pub fn partitions(&self, topic: &str) -> Result<i32, Fault> {
+        let started = Instant::now();
+        let metadata = self.consumer.fetch_metadata(Some(topic), self.within).map_err(|error| self.unanswered(&error, started))?;
+        Ok(metadata.topics().iter().map(|topic| topic.partitions().len() as i32).sum())
+    }
+
     /// The topics of the settings as they are.
     pub fn topics(&self) -> Result<Vec<(Spec, Standing)>, Fault> {
         let started = Instant::now();

@@ -10,7 +10,7 @@ use super::compare::Standing;
 use super::group::Group;
 use super::partitions::Partitions;
 use super::producer::{Context, KafkaBroker, check};
-use super::raw::{KafkaRawTopic, RawTopic};
+use super::raw::KafkaRawTopic;
 use super::topics::{Role, Spec};
 use super::{Checkpoint, Fault, Options};
 use crate::metrics::Metrics;
@@ -24,6 +24,8 @@ pub struct Fleet {
     pub raw: KafkaRawTopic,
     pub broker: KafkaBroker,
     pub survey: Survey,
+    /// Another one, for those who read the past.
+    pub window: Survey,
 }
 
 impl Fleet {
@@ -43,6 +45,7 @@ impl Fleet {
                 appender: Appender::new(options.clone(), raw_topic, delivery_timeout, context.clone())?,
                 raw: KafkaRawTopic::new(&options, raw_topic, group.clone(), &context)?,
                 survey: Survey::new(&options, raw_topic, &context)?,
+                window: Survey::new(&options, raw_topic, &context)?,
                 broker: KafkaBroker::with(options, context, group),
             })
         };
@@ -76,12 +79,12 @@ impl Survey {
         Ok(self.cluster.topics()?.pop())
     }
 
-    pub fn bounds(&mut self, partition: i32) -> Result<Range<u64>, Fault> {
-        self.reader.bounds(partition)
+    pub fn partitions(&self) -> Result<Range<i32>, Fault> {
+        self.cluster.partitions(&self.topic).map(|partitions| 0..partitions)
     }
 
-    pub fn since(&mut self, partition: i32, written_ms: i64) -> Result<Option<u64>, Fault> {
-        self.reader.since(partition, written_ms)
+    pub fn raw(&mut self) -> &mut KafkaRawTopic {
+        &mut self.reader
     }
 
     pub fn committed(&self, partition: i32) -> Result<Option<Checkpoint>, Fault> {

@@ -144,7 +144,7 @@ impl Follower {
     }
 }
 
-fn followed(message: &BorrowedMessage) -> Followed {
+pub(super) fn followed(message: &BorrowedMessage) -> Followed {
     Followed {
         topic: message.topic().to_owned(),
         partition: message.partition(),

@@ -120,6 +120,10 @@ impl Memory {
         self.partitions.get(&partition).map(|partition| partition.until)
     }
 
+    pub fn partitions(&self) -> impl Iterator<Item = i32> {
+        self.partitions.keys().copied()
+    }
+
     pub fn forget(&mut self, partition: i32) {
         self.partitions.remove(&partition);
     }
@@ -198,6 +202,10 @@ pub struct Found {
 }
 
 impl Found {
+    pub fn but_stale_as(self, other: &Found) -> Found {
+        Found { stale: other.stale, ..self }
+    }
+
     pub fn verdict(&self) -> Verdict<'_> {
         let last = self.last.as_ref().map(|(kind, location_key)| LastVisit { kind: *kind, location_key });
         Verdict { stale: self.stale, replayed: false, known: Known { person_key: self.person_key.as_deref(), last } }

@@ -12,8 +12,9 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::memory::{Basis, Lesson, Memory, Recall, Staged};
+use super::replay::{Lens, Subject};
 use crate::delivery::{Auth, Record};
-use crate::envelope::{self, Form, Mode, Origin, Outgoing, Payload};
+use crate::envelope::{self, Form, Mode, Origin, Outgoing, Payload, Verdict};
 use crate::event::{Change, Event, Kind, Reason};
 use crate::journal::{Position, Stored};
 use crate::metrics::Metrics;
@@ -22,6 +23,7 @@ use crate::providers::{Carry, Rules, json, vendor};
 use crate::routing::{Ids, Routes, Topics};
 use crate::timestamp::Timestamp;
 
+#[derive(Clone)]
 pub struct Settings {
     pub rules: Rules,
     pub ids: Ids,
@@ -38,6 +40,8 @@ pub struct Settings {
 pub struct Prepare {
     settings: Settings,
     endpoints: Arc<Endpoints>,
+    /// What a replay does otherwise.
+    replay: Option<Arc<Lens>>,
 }
 
 /// The Kafka records of a batch, and what became of each delivery.
@@ -61,6 +65,21 @@ pub enum Said {
     Published(Published),
     /// It is there already.
     Repeated(Basis),
+    /// A replay does not publish it.
+    LeftOut(LeftOut),
+}
+
+/// Why a replay leaves a delivery out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftOut {
+    /// Nobody asked for it.
+    Unwanted,
+    /// What it is about was erased after it.
+    Erased,
+    /// A dead letter without a body.
+    NoBody,
+    /// It would be a dead letter again.
+    Dead(Reason),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +87,7 @@ pub struct Published {
     kind: Kind,
     change: Change,
     payload: Payload,
-    stale: bool,
+    pub(super) stale: bool,
 }
 
 /// The fate of one record: what becomes of it, and what the memory learns by it.
@@ -80,7 +99,12 @@ struct Fate {
 
 impl Prepare {
     pub fn new(settings: Settings, endpoints: Arc<Endpoints>) -> Prepare {
-        Prepare { settings, endpoints }
+        Prepare { settings, endpoints, replay: None }
+    }
+
+    /// For a replay: what was too old when it came is wanted now.
+    pub fn through(self, lens: Arc<Lens>) -> Prepare {
+        Prepare { settings: Settings { expired_after_ms: None, ..self.settings }, replay: Some(lens), ..self }
     }
 
     /// `is_too_large` tells of records that Kafka has refused for their size.
@@ -91,6 +115,9 @@ impl Prepare {
             let fate = self.fate(one, &record, &memory.recall(staged, one), &is_too_large);
             staged.learn(one, fate.lessons);
             batch.add(&record, one.received_ms, fate.result, fate.records);
+        }
+        if let Some(lens) = &self.replay {
+            lens.prepared(stored, &batch);
         }
         batch
     }
@@ -103,6 +130,14 @@ impl Prepare {
         }
     }
 
+    /// What a delivery erases, if it can be understood.
+    pub(super) fn erases(&self, stored: &Stored) -> Option<Subject> {
+        let record = decoded(&stored.bytes);
+        let origin = Origin { record: &record, received: Timestamp::clamped(stored.received_ms) };
+        let erased = || self.understood(origin, |event| Ok(Subject::erased_by(&record, event)));
+        catch_unwind(AssertUnwindSafe(erased)).ok()?.ok()?
+    }
+
     /// The branches stand here, in the contract's order; an accept id tells of dead letters too.
     fn fate(&self, stored: &Stored, record: &Record, recall: &Recall, is_too_large: &impl Fn(Position) -> bool) -> Fate {
         let origin = Origin { record, received: Timestamp::clamped(stored.received_ms) };
@@ -111,36 +146,58 @@ impl Prepare {
             () if is_too_large(stored.position) => Err(Reason::TooLarge),
             () => self.caught(origin, recall),
         };
-        let mut fate = said.unwrap_or_else(|reason| Fate::dead(self.dead_letter(origin, reason)));
+        let mut fate = said.unwrap_or_else(|reason| self.dead(origin, reason));
         fate.lessons.extend(recall.accept_id(record.accept_id));
-        fate
+        match self.replay.as_ref().and_then(|lens| lens.passes_over(stored, record)) {
+            Some(why) => Fate::left_out(why, fate.lessons),
+            None => fate,
+        }
+    }
+
+    /// A replay makes no dead letters: they are there already.
+    fn dead(&self, origin: Origin, reason: Reason) -> Fate {
+        match &self.replay {
+            None => Fate::dead(self.dead_letter(origin, reason)),
+            Some(_) => Fate::left_out(LeftOut::Dead(reason), Vec::new()),
+        }
     }
 
     fn caught(&self, origin: Origin, recall: &Recall) -> Result<Fate, Reason> {
-        catch_unwind(AssertUnwindSafe(|| self.event(origin, recall))).unwrap_or(Err(Reason::NormalizeFailed))
+        let event = || self.understood(origin, |event| self.event(origin, event, recall));
+        catch_unwind(AssertUnwindSafe(event)).unwrap_or(Err(Reason::NormalizeFailed))
     }
 
-    fn event(&self, origin: Origin, recall: &Recall) -> Result<Fate, Reason> {
+    fn understood<T>(&self, origin: Origin, tell: impl FnOnce(&Event) -> Result<T, Reason>) -> Result<T, Reason> {
         let endpoint = self.endpoint(origin.record).ok_or(Reason::EndpointUnknown)?;
         let body = json::prepare(origin.record.body, self.settings.rules.json_depth_max)?;
-        let event = endpoint.provider.normalize(&body, origin.received, &self.settings.rules)?;
+        tell(&endpoint.provider.normalize(&body, origin.received, &self.settings.rules)?)
+    }
+
+    fn event(&self, origin: Origin, event: &Event, recall: &Recall) -> Result<Fate, Reason> {
         let form = self.form();
-        let traces = recall.traces(origin, &event, form.keys(origin.record));
+        let keys = form.keys(origin.record);
+        let traces = recall.traces(origin, event, keys);
         let (repeats, found) = (recall.repeats(&traces), recall.found(&traces));
-        let in_time = self.not_expired(&event, origin.received);
+        let in_time = self.not_expired(event, origin.received);
         match repeats {
             Some(Basis::Id) if in_time.is_ok() => return Ok(Fate::repeated(Basis::Id, recall.again(&traces, &found))),
             Some(basis) => return Ok(Fate::repeated(basis, Vec::new())),
             None => in_time?,
         }
+        let later = self.replay.as_ref().map(|lens| lens.found(origin, event, keys, &found));
+        let known = later.as_ref().unwrap_or(&found);
+        if self.replay.as_ref().is_some_and(|lens| lens.is_erased(origin, event, known)) {
+            return Ok(Fate::left_out(LeftOut::Erased, traces.lessons(&found)));
+        }
+        let verdict = Verdict { replayed: self.replay.is_some(), ..known.verdict() };
         // A small body can say very much: what cannot fit is not even written.
-        if envelope::bytes_min(&event) > self.settings.value_bytes_max {
+        if envelope::bytes_min(event) > self.settings.value_bytes_max {
             return Err(Reason::TooLarge);
         }
         for payload in [Payload::Carried, Payload::OmittedForSize] {
-            let records = form.records(origin, &event, &found.verdict(), payload);
+            let records = form.records(origin, event, &verdict, payload);
             if records.iter().all(|record| self.fits(record)) {
-                let said = Said::Published(Published { kind: event.kind, change: event.change, payload, stale: found.stale });
+                let said = Said::Published(Published { kind: event.kind, change: event.change, payload, stale: known.stale });
                 return Ok(Fate { result: Ok(said), records, lessons: traces.lessons(&found) });
             }
         }
@@ -186,6 +243,10 @@ impl Fate {
         Fate { result: Ok(Said::Repeated(basis)), records: Vec::new(), lessons }
     }
 
+    fn left_out(why: LeftOut, lessons: Vec<Lesson>) -> Fate {
+        Fate { result: Ok(Said::LeftOut(why)), records: Vec::new(), lessons }
+    }
+
     fn dead((reason, letter): (Reason, Outgoing)) -> Fate {
         Fate { result: Err(reason), records: vec![letter], lessons: Vec::new() }
     }
@@ -208,6 +269,7 @@ impl Batch {
         match result {
             Ok(Said::Published(published)) => debug!(%accept_id, endpoint, kind = published.kind.word(), "normalized"),
             Ok(Said::Repeated(basis)) => debug!(%accept_id, endpoint, basis = basis.as_str(), "repeated: not published again"),
+            Ok(Said::LeftOut(why)) => debug!(%accept_id, endpoint, ?why, "not replayed"),
             Err(reason) => warn!(%accept_id, endpoint, reason = reason.as_str(), "dead letter"),
         }
         self.outcomes.push(Outcome {
@@ -228,6 +290,7 @@ impl Outcome {
     pub fn count(&self, metrics: &Metrics, committed_ms: i64) {
         match self.result {
             Ok(Said::Published(published)) => self.count_published(published, metrics, committed_ms),
+            Ok(Said::LeftOut(_)) => {}
             Ok(Said::Repeated(basis)) => metrics.event_repeated(self.vendor, basis.as_str()),
             Err(reason) => metrics.dead_letter_published(self.vendor, reason.as_str()),
         }

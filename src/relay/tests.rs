@@ -243,7 +243,7 @@ fn checkpoint(next: u64) -> Checkpoint {
     Checkpoint { topic: "checkpoint".to_owned(), partition: 0, next, metadata: OWNER.to_owned() }
 }
 
-struct Virtual(Mutex<i64>);
+pub(super) struct Virtual(pub(super) Mutex<i64>);
 
 impl Clock for Virtual {
     fn now_ms(&self) -> i64 {
@@ -279,27 +279,33 @@ impl Default for Chance {
 
 /// One partition for everything, and one transactional id.
 #[derive(Default)]
-struct Model {
+pub(super) struct Model {
     chance: Chance,
     /// One call in this many fails; 0: none does.
     trouble: u64,
     abort_each_once: bool,
     stolen_at: Option<u64>,
     fenced_at: Option<u64>,
-    log: Vec<Outgoing>,
+    pub(super) log: Vec<Outgoing>,
     open: Option<Vec<Outgoing>>,
     pending: Option<Checkpoint>,
-    checkpoint: Option<Checkpoint>,
+    pub(super) checkpoint: Option<Checkpoint>,
     /// The producer is of no more use until it is built anew; fenced if its epoch is over.
     broken: Option<Class>,
     /// The commit happened, its answer was lost: asked again, it says so.
     answered_late: bool,
     commits: u64,
+    /// Asks for the end after so many commits.
+    pub(super) stop_after: Option<(u64, Arc<Stop>)>,
     aborts: u64,
     aborted: BTreeSet<u64>,
 }
 
 impl Model {
+    pub(super) fn troubled(seed: u64) -> Model {
+        Model { chance: Chance(seed), trouble: 8, ..Model::default() }
+    }
+
     fn fault(class: Class) -> Fault {
         Fault { class, cause: Cause::Other, topic: None, detail: "by the model".to_owned() }
     }
@@ -324,6 +330,9 @@ impl Model {
         self.log.extend(self.open.take().unwrap_or_default());
         self.checkpoint = self.pending.take().or(self.checkpoint.take());
         self.commits += 1;
+        if let Some((_, stop)) = self.stop_after.as_ref().filter(|(commits, _)| self.commits >= *commits) {
+            stop.request(Instant::now() + Duration::from_secs(3600));
+        }
     }
 
     fn steal(&mut self) -> Result<(), Fault> {

@@ -77,7 +77,7 @@ impl<S: Source, B: Broker> Relay<S, B> {
 
     pub(super) fn unreadable(&mut self, read_error: &ReadError) -> State {
         match read_error {
-            ReadError::Kafka(fault) => self.blocked(fault),
+            ReadError::Kafka(fault) | ReadError::Letters(fault) => self.blocked(fault),
             ReadError::Io(_) => {
                 error!(%read_error, "the journal cannot be read; trying again");
                 self.waits_for("", UNREADABLE);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use config::{Value, ValueKind};
+use serde::{Deserialize, Serialize};
 
 use super::disk::{Disk, Trail};
 use super::{Invalid, one, read_file};
@@ -31,7 +32,7 @@ pub struct Watch {
 }
 
 /// Names of endpoints, and of keys.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changes {
     pub added: Vec<String>,
     pub removed: Vec<String>,

@@ -30,6 +30,7 @@ mod privacy;
 mod proofs;
 mod reference;
 mod reload;
+mod replay;
 mod samples;
 mod signatures;
 mod situations;

@@ -279,8 +279,15 @@ fn reasons_of_dead_letters() {
     assert_same("docs/consumers.md, dead letters", &rows.iter().map(|row| quoted(row, 0)).collect(), &coded);
 }
 
-const PAGES: &[&str] =
-    &["README.md", "CONTRIBUTING.md", "docs/consumers.md", "docs/reference.md", "docs/waitwhile.md", "docs/waitlistplus.md"];
+const PAGES: &[&str] = &[
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/consumers.md",
+    "docs/reference.md",
+    "docs/replay.md",
+    "docs/waitwhile.md",
+    "docs/waitlistplus.md",
+];
 
 /// A whole settings file is one that describes an endpoint; its secrets are not on this machine.
 #[test]

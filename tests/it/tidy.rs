@@ -30,7 +30,7 @@ const PLACES: &[(&str, &[&str])] = &[
     ("prometheus", &["src/metrics"]),
     ("unsafe", &["src/journal/disk/storage.rs"]),
     // The commands write what they make for a person, and read what a person names.
-    ("fs", &["src/settings", "src/journal/disk", "src/cli", "tests/"]),
+    ("fs", &["src/settings", "src/journal/disk", "src/app/control.rs", "src/cli", "tests/"]),
     ("env", &["src/settings", "src/cli", "src/simulation", "tests/"]),
 ];
 

@@ -9,17 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{error, info, warn};
-use uuid::Uuid;
 
 use super::backlog::Backlogs;
-use crate::delivery::Record;
+use super::past::{Settled, accept_id, review};
 use crate::journal::{Assignment, Checkpoint, Past, Position, ReadError, ReadLimit, Source, Stored};
 use crate::kafka::group::Change;
 use crate::kafka::raw::{Raw, RawTopic};
 use crate::metrics::Metrics;
-
-const PIECE_RECORDS: usize = 1000;
-const PIECE_BYTES: usize = 4 << 20;
 
 pub struct KafkaSource<R> {
     raw: R,
@@ -45,23 +41,6 @@ enum Told {
     #[default]
     NotYet,
     Yes,
-}
-
-/// At one place in a partition: everything before `next`.
-#[derive(Debug, Clone, Default)]
-struct Settled {
-    next: u64,
-    /// The latest receipt: the clocks of replicas differ, and receipt never goes backward.
-    latest_ms: i64,
-    /// Of the last record before `next`, as a checkpoint names it.
-    accept_id: String,
-}
-
-impl Settled {
-    /// The place behind this record.
-    fn behind(&self, raw: &Raw) -> Settled {
-        Settled { next: raw.offset + 1, latest_ms: self.latest_ms.max(raw.written_ms), accept_id: accept_id(raw) }
-    }
 }
 
 impl<R: RawTopic> KafkaSource<R> {
@@ -104,19 +83,6 @@ impl<R: RawTopic> KafkaSource<R> {
             ControlFlow::Break(())
         })?;
         Ok(checkpoint.metadata.is_empty() || found.is_none_or(|found| found == checkpoint.metadata))
-    }
-
-    /// The receipt from which the window before this position is counted back.
-    fn receipt(&mut self, until: Position, there: &Range<u64>) -> Result<Option<i64>, ReadError> {
-        let last = until.offset.min(there.end.saturating_sub(1));
-        let mut found = None;
-        if there.contains(&last) {
-            self.raw.walk(until.partition, last..last + 1, &mut |raw| {
-                found = Some(raw.written_ms);
-                ControlFlow::Break(())
-            })?;
-        }
-        Ok(found)
     }
 
     fn ours(&mut self, partition: i32) -> &mut Ours {
@@ -205,32 +171,8 @@ impl<R: RawTopic> Source for KafkaSource<R> {
     }
 
     fn review(&mut self, past: Past, tell: &mut dyn FnMut(&[Stored]) -> ControlFlow<()>) -> Result<(), ReadError> {
-        let partition = past.until.partition;
-        let there = self.raw.bounds(partition)?;
-        let Some(latest_ms) = self.receipt(past.until, &there)? else { return Ok(()) };
-        let since = self.raw.since(partition, latest_ms.saturating_sub(past.window_ms))?.unwrap_or(there.end);
-        let from = past.from.max(since).max(there.start);
-        let settled = &mut self.ours.entry(partition).or_default().settled;
-        if settled.next != from {
-            *settled = Settled { next: from, latest_ms: 0, accept_id: String::new() };
-        }
-        let (mut piece, mut bytes, mut told) = (Vec::new(), 0, ControlFlow::Continue(()));
-        self.raw.walk(partition, from..past.until.offset, &mut |raw| {
-            *settled = settled.behind(&raw);
-            bytes += raw.value.len();
-            let position = Position { partition, offset: raw.offset };
-            piece.push(Stored { position, received_ms: settled.latest_ms, bytes: raw.value });
-            if piece.len() >= PIECE_RECORDS || bytes >= PIECE_BYTES {
-                told = tell(&piece);
-                piece.clear();
-                bytes = 0;
-            }
-            told
-        })?;
-        if !piece.is_empty() {
-            let _ = tell(&piece);
-        }
-        Ok(())
+        let settled = &mut self.ours.entry(past.until.partition).or_default().settled;
+        review(&mut self.raw, settled, past, tell)
     }
 
     fn checkpoint(&self, next: Position) -> Checkpoint {
@@ -253,9 +195,4 @@ impl<R: RawTopic> Source for KafkaSource<R> {
     fn disown(&mut self, _winner: &str) {
         info!("a member of a fleet cannot be disowned");
     }
-}
-
-/// Of bytes that are no record of ours it is nil, as in a dead letter.
-fn accept_id(raw: &Raw) -> String {
-    Record::decode(&raw.value).map_or(Uuid::nil(), |record| record.accept_id).to_string()
 }

@@ -13,6 +13,7 @@ use super::{AppendError, Options};
 use crate::kafka::append::Appender;
 use crate::kafka::compare::{self, Found};
 use crate::kafka::fleet::Survey;
+use crate::kafka::raw::RawTopic;
 use crate::kafka::{Cause, Class, Fault};
 use crate::metrics::Metrics;
 
@@ -147,9 +148,9 @@ impl Watch {
         }
         let near_ms = now_ms() - (retention_ms - RETENTION_MARGIN_MS).max(retention_ms / 2);
         for partition in 0..found.partitions {
-            let there = self.survey.bounds(partition)?;
+            let there = self.survey.raw().bounds(partition)?;
             let next = self.survey.committed(partition)?.map_or(there.start, |checkpoint| checkpoint.next);
-            let young = self.survey.since(partition, near_ms)?.unwrap_or(there.end);
+            let young = self.survey.raw().since(partition, near_ms)?.unwrap_or(there.end);
             if next < young {
                 warn!(
                     partition,
@@ -190,7 +191,7 @@ impl Watch {
 
     fn show(&mut self) {
         for partition in self.backlogs.partitions() {
-            let Ok(there) = self.survey.bounds(partition) else { break };
+            let Ok(there) = self.survey.raw().bounds(partition) else { break };
             self.backlogs.ends(partition, there.end);
         }
     }

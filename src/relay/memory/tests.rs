@@ -76,6 +76,7 @@ impl Lives {
         let told = batch.outcomes.iter().map(|outcome| match outcome.result() {
             Ok(Said::Published(_)) => described(records.next().unwrap()),
             Ok(Said::Repeated(basis)) => basis.as_str().to_owned(),
+            Ok(Said::LeftOut(why)) => format!("{why:?}"),
             Err(reason) => records.next().map(|_| reason.as_str().to_owned()).unwrap(),
         });
         told.collect()
