@@ -4,7 +4,7 @@
 //! Kafka share the others. The main figure is CPU time for 1,000 deliveries, from the kernel: it is steadier than rates. Ours runs
 //! twice in each round: what differs between the two is noise. What is in the topic is counted by a `read_committed` reader.
 //!
-//! `WAITBRIDGE_BENCH_ROUNDS`, `WAITBRIDGE_BENCH_DELIVERIES` (a round), `WAITBRIDGE_BENCH_RECORDS` (of the backlog),
+//! `WAITBRIDGE_BENCH_ROUNDS`, `WAITBRIDGE_BENCH_DELIVERIES` (a round), `WAITBRIDGE_BENCH_RECORDS` (of the backlog; 0 = without),
 //! `WAITBRIDGE_BENCH_PROGRAM` (another waitbridge than the one just built).
 
 use std::time::{Duration, Instant};
@@ -76,10 +76,21 @@ fn main() {
 fn compare() {
     let kafka = Kafka::start(&[]);
     pin(kafka.own.as_ref().and_then(|own| own.process.as_ref()).expect("it runs").pid(), Core::Others);
+    match number("WAITBRIDGE_BENCH_ROUNDS", 3) {
+        0 => {}
+        rounds => side_by_side(&kafka, rounds),
+    }
+    match number("WAITBRIDGE_BENCH_RECORDS", 200_000) {
+        0 => {}
+        records => backlog::run(&kafka, records),
+    }
+}
+
+fn side_by_side(kafka: &Kafka, count: u64) {
     let mut rounds: Vec<Vec<Figures>> = vec![Vec::new(); NAMES.len()];
-    for _ in 0..number("WAITBRIDGE_BENCH_ROUNDS", 3) {
+    for _ in 0..count {
         for (name, figures) in NAMES.iter().zip(&mut rounds) {
-            figures.push(run(name, &kafka));
+            figures.push(run(name, kafka));
             println!("{}", row(name, &[*figures.last().expect("pushed")]));
         }
     }
@@ -92,7 +103,6 @@ fn compare() {
         println!("{}{:>8.2}{:>8.0}", row(name, figures), middle(figures, |one| one.cpu_ms) / ours, middle(figures, |one| one.rss_mb));
     }
     aims(&rounds);
-    backlog::run(&kafka, number("WAITBRIDGE_BENCH_RECORDS", 200_000));
 }
 
 fn aims(rounds: &[Vec<Figures>]) {

@@ -18,7 +18,7 @@ use crate::event::{Change, Event, Kind, Reason};
 use crate::journal::{Position, Stored};
 use crate::metrics::Metrics;
 use crate::providers::endpoints::{Endpoint, Endpoints, UNKNOWN};
-use crate::providers::{Carry, Rules, json, vendor};
+use crate::providers::{Carry, PayloadRule, Rules, json, vendor};
 use crate::routing::{Ids, Routes, Topics};
 use crate::timestamp::Timestamp;
 
@@ -37,7 +37,17 @@ pub struct Settings {
 
 pub struct Prepare {
     settings: Settings,
+    /// Lets nothing through that only a reader of the topics needs.
+    bare: Rules,
     endpoints: Arc<Endpoints>,
+}
+
+/// What a record is decided for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Publish,
+    /// It is published already, and nothing has to be written.
+    Remember,
 }
 
 /// The Kafka records of a batch, and what became of each delivery.
@@ -80,7 +90,8 @@ struct Fate {
 
 impl Prepare {
     pub fn new(settings: Settings, endpoints: Arc<Endpoints>) -> Prepare {
-        Prepare { settings, endpoints }
+        let bare = Rules { payload: PayloadRule::None, notes: Carry::Off, message_bodies: Carry::Off, ..settings.rules };
+        Prepare { settings, bare, endpoints }
     }
 
     /// `is_too_large` tells of records that Kafka has refused for their size.
@@ -88,7 +99,7 @@ impl Prepare {
         let mut batch = Batch::default();
         for one in stored {
             let record = decoded(&one.bytes);
-            let fate = self.fate(one, &record, &memory.recall(staged, one), &is_too_large);
+            let fate = self.fate(one, &record, &memory.recall(staged, one), Purpose::Publish, &is_too_large);
             staged.learn(one, fate.lessons);
             batch.add(&record, one.received_ms, fate.result, fate.records);
         }
@@ -98,32 +109,38 @@ impl Prepare {
     /// The same decisions about what was published before: for what the memory learns by them.
     pub fn again(&self, stored: &[Stored], memory: &Memory, staged: &mut Staged) {
         for one in stored {
-            let fate = self.fate(one, &decoded(&one.bytes), &memory.recall(staged, one), &|_| false);
+            let record = decoded(&one.bytes);
+            let fate = self.fate(one, &record, &memory.recall(staged, one), self.again_for(&record), &|_| false);
             staged.learn(one, fate.lessons);
         }
     }
 
+    /// Only of a long body is it not known that the event fits: then it is written again, to see.
+    fn again_for(&self, record: &Record) -> Purpose {
+        if envelope::bytes_max(record.body.len()) <= self.settings.value_bytes_max { Purpose::Remember } else { Purpose::Publish }
+    }
+
     /// The branches stand here, in the contract's order; an accept id tells of dead letters too.
-    fn fate(&self, stored: &Stored, record: &Record, recall: &Recall, is_too_large: &impl Fn(Position) -> bool) -> Fate {
+    fn fate(&self, stored: &Stored, record: &Record, recall: &Recall, purpose: Purpose, is_too_large: &impl Fn(Position) -> bool) -> Fate {
         let origin = Origin { record, received: Timestamp::clamped(stored.received_ms) };
         let said = match () {
             () if recall.knows_accept_id(record.accept_id) => Ok(Fate::repeated(Basis::AcceptId, Vec::new())),
             () if is_too_large(stored.position) => Err(Reason::TooLarge),
-            () => self.caught(origin, recall),
+            () => self.caught(origin, recall, purpose),
         };
         let mut fate = said.unwrap_or_else(|reason| Fate::dead(self.dead_letter(origin, reason)));
         fate.lessons.extend(recall.accept_id(record.accept_id));
         fate
     }
 
-    fn caught(&self, origin: Origin, recall: &Recall) -> Result<Fate, Reason> {
-        catch_unwind(AssertUnwindSafe(|| self.event(origin, recall))).unwrap_or(Err(Reason::NormalizeFailed))
+    fn caught(&self, origin: Origin, recall: &Recall, purpose: Purpose) -> Result<Fate, Reason> {
+        catch_unwind(AssertUnwindSafe(|| self.event(origin, recall, purpose))).unwrap_or(Err(Reason::NormalizeFailed))
     }
 
-    fn event(&self, origin: Origin, recall: &Recall) -> Result<Fate, Reason> {
+    fn event(&self, origin: Origin, recall: &Recall, purpose: Purpose) -> Result<Fate, Reason> {
         let endpoint = self.endpoint(origin.record).ok_or(Reason::EndpointUnknown)?;
         let body = json::prepare(origin.record.body, self.settings.rules.json_depth_max)?;
-        let event = endpoint.provider.normalize(&body, origin.received, &self.settings.rules)?;
+        let event = endpoint.provider.normalize(&body, origin.received, self.rules(purpose))?;
         let form = self.form();
         let traces = recall.traces(origin, &event, form.keys(origin.record));
         let (repeats, found) = (recall.repeats(&traces), recall.found(&traces));
@@ -138,13 +155,23 @@ impl Prepare {
             return Err(Reason::TooLarge);
         }
         for payload in [Payload::Carried, Payload::OmittedForSize] {
-            let records = form.records(origin, &event, &found.verdict(), payload);
+            let records = match purpose {
+                Purpose::Publish => form.records(origin, &event, &found.verdict(), payload),
+                Purpose::Remember => Vec::new(),
+            };
             if records.iter().all(|record| self.fits(record)) {
                 let said = Said::Published(Published { kind: event.kind, change: event.change, payload, stale: found.stale });
                 return Ok(Fate { result: Ok(said), records, lessons: traces.lessons(&found) });
             }
         }
         Err(Reason::TooLarge)
+    }
+
+    fn rules(&self, purpose: Purpose) -> &Rules {
+        match purpose {
+            Purpose::Publish => &self.settings.rules,
+            Purpose::Remember => &self.bare,
+        }
     }
 
     /// The mapping is the present one; a record keeps its vendor.
