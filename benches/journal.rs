@@ -15,7 +15,7 @@ use waitbridge::journal::disk::{self, DiskSource, Opened};
 use waitbridge::journal::{Journal, Past, Position, ReadLimit, Source, Stored};
 use waitbridge::metrics::Metrics;
 use waitbridge::providers::endpoints::Endpoints;
-use waitbridge::relay::memory::{Memory, Staged};
+use waitbridge::relay::memory::Memory;
 use waitbridge::relay::prepare::Prepare;
 use waitbridge::settings;
 
@@ -71,10 +71,7 @@ fn main() {
     let mut memory = Memory::new(settings.relay.memory);
     let remembered = measured(appended, || {
         review(&mut source, appended, &mut |piece| {
-            let mut staged = Staged::default();
-            prepare.again(piece, &memory, &mut staged);
-            let last = piece.last().expect("a piece is not empty").position;
-            memory.merge(staged, &[Position { offset: last.offset + 1, ..last }]);
+            prepare.again(piece, &mut memory);
         });
     });
     println!("{}", remembered.told("review, remembered"));

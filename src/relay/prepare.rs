@@ -107,11 +107,12 @@ impl Prepare {
     }
 
     /// The same decisions about what was published before: for what the memory learns by them.
-    pub fn again(&self, stored: &[Stored], memory: &Memory, staged: &mut Staged) {
+    pub fn again(&self, stored: &[Stored], memory: &mut Memory) {
+        let nothing = Staged::default();
         for one in stored {
             let record = decoded(&one.bytes);
-            let fate = self.fate(one, &record, &memory.recall(staged, one), self.again_for(&record), &|_| false);
-            staged.learn(one, fate.lessons);
+            let fate = self.fate(one, &record, &memory.recall(&nothing, one), self.again_for(&record), &|_| false);
+            memory.learn(one, fate.lessons);
         }
     }
 
@@ -123,13 +124,14 @@ impl Prepare {
     /// The branches stand here, in the contract's order; an accept id tells of dead letters too.
     fn fate(&self, stored: &Stored, record: &Record, recall: &Recall, purpose: Purpose, is_too_large: &impl Fn(Position) -> bool) -> Fate {
         let origin = Origin { record, received: Timestamp::clamped(stored.received_ms) };
+        let accept_id = recall.accept_id(record.accept_id);
         let said = match () {
-            () if recall.knows_accept_id(record.accept_id) => Ok(Fate::repeated(Basis::AcceptId, Vec::new())),
+            () if accept_id.as_ref().is_some_and(|lesson| recall.knows(lesson)) => Ok(Fate::repeated(Basis::AcceptId, Vec::new())),
             () if is_too_large(stored.position) => Err(Reason::TooLarge),
             () => self.caught(origin, recall, purpose),
         };
         let mut fate = said.unwrap_or_else(|reason| Fate::dead(self.dead_letter(origin, reason)));
-        fate.lessons.extend(recall.accept_id(record.accept_id));
+        fate.lessons.extend(accept_id);
         fate
     }
 

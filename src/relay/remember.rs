@@ -41,9 +41,8 @@ impl<S: Source, B: Broker> Relay<S, B> {
         let (mut records, mut told) = (0, ControlFlow::Continue(()));
         source.review(past, &mut |piece: &[Stored]| {
             let Some(last) = piece.last() else { return told };
-            let mut staged = Staged::default();
-            prepare.again(piece, memory, &mut staged);
-            memory.merge(staged, &[Position { offset: last.position.offset + 1, ..last.position }]);
+            prepare.again(piece, memory);
+            memory.merge(Staged::default(), &[Position { offset: last.position.offset + 1, ..last.position }]);
             records += piece.len();
             if stop.is_requested() {
                 told = ControlFlow::Break(());
