@@ -26,7 +26,7 @@ mod traceparent;
 pub mod trial;
 mod write;
 
-pub use data::bytes_min;
+pub use data::{bytes_max, bytes_min};
 pub use schema::SCHEMA;
 pub use traceparent::valid_traceparent;
 use write::Write;
@@ -337,6 +337,7 @@ mod tests {
         let written = form().records(origin(&record), &event, &Verdict::NONE, Payload::OmittedForSize)[0].value.as_ref().unwrap().len();
         let least = bytes_min(&event);
         assert!(least <= written && written < least + least / 5, "{least} {written}");
+        assert!(written <= bytes_max(body.len()), "and the most");
     }
 
     #[test]

@@ -13,6 +13,15 @@ const MODEL_BYTES: usize = 2048;
 /// What an entry takes that tells nothing.
 const ENTRY_BYTES_MIN: usize = 350;
 
+/// What a value holds of its own, and what a byte of a body can become at most: nearly all of an entry that tells nothing.
+const VALUE_BYTES_MAX: usize = 16 << 10;
+const GROWTH_MAX: usize = 256;
+
+/// At most so long is a record's value, known without reading the body.
+pub fn bytes_max(body_bytes: usize) -> usize {
+    VALUE_BYTES_MAX + GROWTH_MAX * body_bytes
+}
+
 /// At least so long is the data, known without writing it: a small body of empty lists makes a very long one.
 pub fn bytes_min(event: &Event) -> usize {
     event.entries.len() * ENTRY_BYTES_MIN

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::schema::tests::assert_valid;
 use super::trial::{Case, EVERYWHERE, WAITLISTPLUS_CASE, WAITWHILE_CASE, case_of, form};
-use super::{Form, Mode, Outgoing};
+use super::{Form, Mode, Outgoing, bytes_max};
 use crate::providers::trial::{Dice, RULES, SAMPLES};
 use crate::providers::{Carry, PayloadRule, Rules};
 use crate::routing::Ids;
@@ -94,6 +94,8 @@ fn a_mutated_delivery_ends_as_an_event_or_with_a_reason() {
                 Ok(records) => {
                     assert!(!records.is_empty());
                     records.iter().for_each(|record| check(record, form.mode));
+                    let is_bounded = |record: &Outgoing| record.value.as_ref().is_some_and(|value| value.len() <= bytes_max(body.len()));
+                    assert!(records.iter().all(is_bounded), "{}", String::from_utf8_lossy(&body));
                     events += 1;
                 }
                 Err(reason) => *reasons.entry(reason.as_str()).or_default() += 1,

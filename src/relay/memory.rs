@@ -133,11 +133,24 @@ impl Memory {
         for position in positions {
             self.partitions.entry(position.partition).or_default().until = position.offset;
         }
-        // A journal has few partitions at a time; each has its share, so that one may come without another's leave.
-        let entries_max = self.limits.entries_max / self.partitions.len().max(1);
         for (partition, table) in staged.0 {
-            self.partitions.entry(partition).or_default().merge(table, self.limits.window_ms, entries_max);
+            let (partition, bounds) = self.partition(partition);
+            table.into_facts().for_each(|(key, received_ms, fact)| partition.learn(key, received_ms, fact, bounds));
         }
+    }
+
+    /// What was committed before needs no staging.
+    pub fn learn(&mut self, stored: &Stored, lessons: Vec<Lesson>) {
+        let (partition, bounds) = self.partition(stored.position.partition);
+        lessons.into_iter().for_each(|Lesson { key, fact }| partition.learn(key, stored.received_ms, fact, bounds));
+    }
+
+    /// A journal has few partitions at a time; each has its share, so that one may come without another's leave.
+    fn partition(&mut self, partition: i32) -> (&mut Partition, Bounds) {
+        let Limits { window_ms, entries_max, .. } = self.limits;
+        self.partitions.entry(partition).or_default();
+        let bounds = Bounds { window_ms, entries_max: entries_max / self.partitions.len() };
+        (self.partitions.entry(partition).or_default(), bounds)
     }
 
     /// What is known at this record.
@@ -164,16 +177,21 @@ impl Memory {
     }
 }
 
+/// Of one partition.
+#[derive(Clone, Copy)]
+struct Bounds {
+    window_ms: i64,
+    entries_max: usize,
+}
+
 impl Partition {
-    fn merge(&mut self, staged: Table, window_ms: i64, entries_max: usize) {
-        for (key, received_ms, fact) in staged.into_facts() {
-            self.table.learn(key, received_ms, fact);
-            self.latest_ms = received_ms;
-            self.let_go(window_ms, entries_max);
-        }
+    fn learn(&mut self, key: keys::Key, received_ms: i64, fact: Fact, bounds: Bounds) {
+        self.table.learn(key, received_ms, fact);
+        self.latest_ms = received_ms;
+        self.let_go(bounds);
     }
 
-    fn let_go(&mut self, window_ms: i64, entries_max: usize) {
+    fn let_go(&mut self, Bounds { window_ms, entries_max }: Bounds) {
         while let Some(oldest_ms) = self.table.oldest_ms() {
             if oldest_ms >= self.latest_ms - window_ms {
                 if self.table.len() <= entries_max {
@@ -214,13 +232,13 @@ impl Found {
 
 impl Recall<'_> {
     /// What bears no accept id of ours was never given one: it repeats nothing.
-    pub fn knows_accept_id(&self, accept_id: Uuid) -> bool {
-        !accept_id.is_nil() && self.find(&Lesson::accept_id(&self.memory.seed, accept_id), self.memory.limits.window_ms).is_some()
+    pub fn accept_id(&self, accept_id: Uuid) -> Option<Lesson> {
+        (!accept_id.is_nil()).then(|| Lesson::accept_id(&self.memory.seed, accept_id))
     }
 
-    pub fn accept_id(&self, accept_id: Uuid) -> Vec<Lesson> {
-        let lesson = || Lesson { key: Lesson::accept_id(&self.memory.seed, accept_id), fact: Fact::Seen };
-        (!accept_id.is_nil()).then(lesson).into_iter().collect()
+    /// Whether the whole window taught this already.
+    pub fn knows(&self, lesson: &Lesson) -> bool {
+        self.find(&lesson.key, self.memory.limits.window_ms).is_some()
     }
 
     pub fn traces<'e>(&self, origin: Origin<'e>, event: &'e Event<'e>, keys: Keys<'e>) -> Traces<'e> {

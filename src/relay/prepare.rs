@@ -19,7 +19,7 @@ use crate::event::{Change, Event, Kind, Reason};
 use crate::journal::{Position, Stored};
 use crate::metrics::Metrics;
 use crate::providers::endpoints::{Endpoint, Endpoints, UNKNOWN};
-use crate::providers::{Carry, Rules, json, vendor};
+use crate::providers::{Carry, PayloadRule, Rules, json, vendor};
 use crate::routing::{Ids, Routes, Topics};
 use crate::timestamp::Timestamp;
 
@@ -39,9 +39,19 @@ pub struct Settings {
 
 pub struct Prepare {
     settings: Settings,
+    /// Lets nothing through that only a reader of the topics needs.
+    bare: Rules,
     endpoints: Arc<Endpoints>,
     /// What a replay does otherwise.
     replay: Option<Arc<Lens>>,
+}
+
+/// What a record is decided for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Publish,
+    /// It is published already, and nothing has to be written.
+    Remember,
 }
 
 /// The Kafka records of a batch, and what became of each delivery.
@@ -99,7 +109,8 @@ struct Fate {
 
 impl Prepare {
     pub fn new(settings: Settings, endpoints: Arc<Endpoints>) -> Prepare {
-        Prepare { settings, endpoints, replay: None }
+        let bare = Rules { payload: PayloadRule::None, notes: Carry::Off, message_bodies: Carry::Off, ..settings.rules };
+        Prepare { settings, bare, endpoints, replay: None }
     }
 
     /// For a replay: what was too old when it came is wanted now.
@@ -112,7 +123,7 @@ impl Prepare {
         let mut batch = Batch::default();
         for one in stored {
             let record = decoded(&one.bytes);
-            let fate = self.fate(one, &record, &memory.recall(staged, one), &is_too_large);
+            let fate = self.fate(one, &record, &memory.recall(staged, one), Purpose::Publish, &is_too_large);
             staged.learn(one, fate.lessons);
             batch.add(&record, one.received_ms, fate.result, fate.records);
         }
@@ -123,10 +134,12 @@ impl Prepare {
     }
 
     /// The same decisions about what was published before: for what the memory learns by them.
-    pub fn again(&self, stored: &[Stored], memory: &Memory, staged: &mut Staged) {
+    pub fn again(&self, stored: &[Stored], memory: &mut Memory) {
+        let nothing = Staged::default();
         for one in stored {
-            let fate = self.fate(one, &decoded(&one.bytes), &memory.recall(staged, one), &|_| false);
-            staged.learn(one, fate.lessons);
+            let record = decoded(&one.bytes);
+            let fate = self.fate(one, &record, &memory.recall(&nothing, one), self.again_for(&record), &|_| false);
+            memory.learn(one, fate.lessons);
         }
     }
 
@@ -134,20 +147,26 @@ impl Prepare {
     pub(super) fn erases(&self, stored: &Stored) -> Option<Subject> {
         let record = decoded(&stored.bytes);
         let origin = Origin { record: &record, received: Timestamp::clamped(stored.received_ms) };
-        let erased = || self.understood(origin, |event| Ok(Subject::erased_by(&record, event)));
+        let erased = || self.understood(origin, Purpose::Remember, |event| Ok(Subject::erased_by(&record, event)));
         catch_unwind(AssertUnwindSafe(erased)).ok()?.ok()?
     }
 
+    /// Only of a long body is it not known that the event fits: then it is written again, to see.
+    fn again_for(&self, record: &Record) -> Purpose {
+        if envelope::bytes_max(record.body.len()) <= self.settings.value_bytes_max { Purpose::Remember } else { Purpose::Publish }
+    }
+
     /// The branches stand here, in the contract's order; an accept id tells of dead letters too.
-    fn fate(&self, stored: &Stored, record: &Record, recall: &Recall, is_too_large: &impl Fn(Position) -> bool) -> Fate {
+    fn fate(&self, stored: &Stored, record: &Record, recall: &Recall, purpose: Purpose, is_too_large: &impl Fn(Position) -> bool) -> Fate {
         let origin = Origin { record, received: Timestamp::clamped(stored.received_ms) };
+        let accept_id = recall.accept_id(record.accept_id);
         let said = match () {
-            () if recall.knows_accept_id(record.accept_id) => Ok(Fate::repeated(Basis::AcceptId, Vec::new())),
+            () if accept_id.as_ref().is_some_and(|lesson| recall.knows(lesson)) => Ok(Fate::repeated(Basis::AcceptId, Vec::new())),
             () if is_too_large(stored.position) => Err(Reason::TooLarge),
-            () => self.caught(origin, recall),
+            () => self.caught(origin, recall, purpose),
         };
         let mut fate = said.unwrap_or_else(|reason| self.dead(origin, reason));
-        fate.lessons.extend(recall.accept_id(record.accept_id));
+        fate.lessons.extend(accept_id);
         match self.replay.as_ref().and_then(|lens| lens.passes_over(stored, record)) {
             Some(why) => Fate::left_out(why, fate.lessons),
             None => fate,
@@ -162,18 +181,18 @@ impl Prepare {
         }
     }
 
-    fn caught(&self, origin: Origin, recall: &Recall) -> Result<Fate, Reason> {
-        let event = || self.understood(origin, |event| self.event(origin, event, recall));
+    fn caught(&self, origin: Origin, recall: &Recall, purpose: Purpose) -> Result<Fate, Reason> {
+        let event = || self.understood(origin, purpose, |event| self.event(origin, event, recall, purpose));
         catch_unwind(AssertUnwindSafe(event)).unwrap_or(Err(Reason::NormalizeFailed))
     }
 
-    fn understood<T>(&self, origin: Origin, tell: impl FnOnce(&Event) -> Result<T, Reason>) -> Result<T, Reason> {
+    fn understood<T>(&self, origin: Origin, purpose: Purpose, tell: impl FnOnce(&Event) -> Result<T, Reason>) -> Result<T, Reason> {
         let endpoint = self.endpoint(origin.record).ok_or(Reason::EndpointUnknown)?;
         let body = json::prepare(origin.record.body, self.settings.rules.json_depth_max)?;
-        tell(&endpoint.provider.normalize(&body, origin.received, &self.settings.rules)?)
+        tell(&endpoint.provider.normalize(&body, origin.received, self.rules(purpose))?)
     }
 
-    fn event(&self, origin: Origin, event: &Event, recall: &Recall) -> Result<Fate, Reason> {
+    fn event(&self, origin: Origin, event: &Event, recall: &Recall, purpose: Purpose) -> Result<Fate, Reason> {
         let form = self.form();
         let keys = form.keys(origin.record);
         let traces = recall.traces(origin, event, keys);
@@ -195,7 +214,10 @@ impl Prepare {
             return Err(Reason::TooLarge);
         }
         for payload in [Payload::Carried, Payload::OmittedForSize] {
-            let records = form.records(origin, event, &verdict, payload);
+            let records = match purpose {
+                Purpose::Publish => form.records(origin, event, &verdict, payload),
+                Purpose::Remember => Vec::new(),
+            };
             if records.iter().all(|record| self.fits(record)) {
                 let said = Said::Published(Published { kind: event.kind, change: event.change, payload, stale: known.stale });
                 return Ok(Fate { result: Ok(said), records, lessons: traces.lessons(&found) });
@@ -207,6 +229,13 @@ impl Prepare {
     /// Bytes of no known form have none to wait for.
     pub fn knows_endpoint(&self, stored: &Stored) -> bool {
         Record::decode(&stored.bytes).is_none_or(|record| self.endpoint(&record).is_some())
+    }
+
+    fn rules(&self, purpose: Purpose) -> &Rules {
+        match purpose {
+            Purpose::Publish => &self.settings.rules,
+            Purpose::Remember => &self.bare,
+        }
     }
 
     /// The mapping is the present one; a record keeps its vendor.

@@ -48,9 +48,8 @@ impl<S: Source, B: Broker> Relay<S, B> {
         let (mut records, mut told) = (0, ControlFlow::Continue(()));
         source.review(past, &mut |piece: &[Stored]| {
             let Some(last) = piece.last() else { return told };
-            let mut staged = Staged::default();
-            prepare.again(piece, memory, &mut staged);
-            memory.merge(staged, &[Position { offset: last.position.offset + 1, ..last.position }]);
+            prepare.again(piece, memory);
+            memory.merge(Staged::default(), &[Position { offset: last.position.offset + 1, ..last.position }]);
             records += piece.len();
             if stop.is_requested() || clock.now_ms() - began_ms >= slice_ms {
                 told = ControlFlow::Break(());
@@ -59,9 +58,9 @@ impl<S: Source, B: Broker> Relay<S, B> {
         })?;
         if told.is_continue() {
             memory.merge(Staged::default(), &[until]);
+            let (entries, took_ms) = (memory.entries(), clock.now_ms() - began_ms);
+            info!(partition = until.partition, records, entries, took_ms, "the window of the journal is remembered");
         }
-        let (entries, took_ms) = (memory.entries(), clock.now_ms() - began_ms);
-        info!(partition = until.partition, records, entries, took_ms, "the window of the journal is remembered");
         Ok(told)
     }
 }

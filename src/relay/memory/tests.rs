@@ -96,9 +96,8 @@ impl Lives {
         let since_ms = latest_ms - self.memory.limits().review_ms();
         let window: Vec<Stored> = self.journal.iter().filter(|stored| stored.received_ms >= since_ms).cloned().collect();
         for piece in window.chunks(piece_records) {
-            let mut staged = Staged::default();
-            self.prepare.again(piece, &self.memory, &mut staged);
-            self.memory.merge(staged, &[Position { partition: 0, offset: until }]);
+            self.prepare.again(piece, &mut self.memory);
+            self.memory.merge(Staged::default(), &[Position { partition: 0, offset: until }]);
         }
     }
 }

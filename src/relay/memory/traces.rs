@@ -11,14 +11,18 @@ use crate::envelope::Origin;
 use crate::event::{Event, Kind};
 use crate::routing::Keys;
 
+/// What stands in a key between its tenant and that part.
+const PERSON: &str = "/person/";
+const LOCATION: &str = "/location/";
+
 pub struct Lesson {
     pub(super) key: Key,
     pub(super) fact: Fact,
 }
 
 impl Lesson {
-    pub(super) fn accept_id(seed: &Seed, accept_id: Uuid) -> Key {
-        seed.key(keys::Table::AcceptId, &[accept_id.as_bytes()])
+    pub(super) fn accept_id(seed: &Seed, accept_id: Uuid) -> Lesson {
+        Lesson { key: seed.key(keys::Table::AcceptId, &[accept_id.as_bytes()]), fact: Fact::Seen }
     }
 }
 
@@ -95,13 +99,13 @@ impl<'e> Traces<'e> {
 
     pub(super) fn person_key(&self, fact: &Fact) -> Option<String> {
         let Fact::Person(part) = fact else { return None };
-        Some(self.person_prefix() + part)
+        Some([&self.keys.tenant_key(), PERSON, part].concat())
     }
 
     pub(super) fn last(&self, fact: &Fact) -> Option<(Kind, String)> {
         let Fact::Last(kind, part) = fact else { return None };
         let location_key = match part {
-            Some(part) => self.location_prefix() + part,
+            Some(part) => [&self.keys.tenant_key(), LOCATION, part].concat(),
             None => self.keys.tenant_key(),
         };
         Some((*kind, location_key))
@@ -110,20 +114,16 @@ impl<'e> Traces<'e> {
     /// A late event must not give the visit back to whom it belonged before.
     fn named_person(&self, found: &Found) -> Option<Fact> {
         let person = self.event.person.as_ref().filter(|_| !found.stale)?;
-        let key = self.keys.person(&person.id);
-        key.strip_prefix(&self.person_prefix()).map(|part| Fact::Person(part.into()))
+        self.part_behind(PERSON, &self.keys.person(&person.id)).map(Fact::Person)
     }
 
     fn location_part(&self) -> Option<Box<str>> {
-        let key = self.keys.location(self.event.location.as_ref());
-        key.strip_prefix(&self.location_prefix()).map(Box::from)
+        self.part_behind(LOCATION, &self.keys.location(self.event.location.as_ref()))
     }
 
-    fn person_prefix(&self) -> String {
-        self.keys.tenant_key() + "/person/"
-    }
-
-    fn location_prefix(&self) -> String {
-        self.keys.tenant_key() + "/location/"
+    /// Of a key, what differs from event to event.
+    fn part_behind(&self, word: &str, key: &str) -> Option<Box<str>> {
+        let behind_tenant = key.strip_prefix(self.keys.vendor)?.strip_prefix('/')?.strip_prefix(self.keys.tenant)?;
+        behind_tenant.strip_prefix(word).map(Box::from)
     }
 }

@@ -90,7 +90,6 @@ impl Known {
 
 fn learn(prepare: &Prepare, memory: &mut Memory, piece: &[Stored]) {
     let Some(last) = piece.last() else { return };
-    let mut staged = Staged::default();
-    prepare.again(piece, memory, &mut staged);
-    memory.merge(staged, &[Position { offset: last.position.offset + 1, ..last.position }]);
+    prepare.again(piece, memory);
+    memory.merge(Staged::default(), &[Position { offset: last.position.offset + 1, ..last.position }]);
 }

@@ -1,0 +1,20 @@
+//! Deliveries that differ: the sample of a visit, 1.7 KB, with ids of its own for event, visit and customer.
+
+const SAMPLE: &str = include_str!("../../tests/samples/waitwhile-visit.updated.json");
+/// The event's, the visit's and the customer's, as the sample has them.
+const IDS: [&str; 3] = ["0VDTi0MlQw1PDRhA8HQ6", "PGg36SmMTBBZJmhwPGBY", "a8kRaDS5asLKQ8iTcasNjo"];
+
+pub fn body(serial: u64) -> Vec<u8> {
+    let mut body = SAMPLE.as_bytes().to_vec();
+    for id in IDS {
+        let at = SAMPLE.find(id).expect("the sample has this id");
+        body[at..at + id.len()].copy_from_slice(format!("{serial:0width$}", width = id.len()).as_bytes());
+    }
+    body
+}
+
+/// The customer's id in a body that was made here.
+pub fn customer(body: &[u8]) -> &[u8] {
+    let at = SAMPLE.find(IDS[2]).expect("the sample has this id");
+    &body[at..at + IDS[2].len()]
+}
