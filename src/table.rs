@@ -60,7 +60,8 @@ pub trait Files {
 }
 
 /// Somebody may have written the secret itself where its file is to be named.
-const NO_PATH: &str = "is no file: name one that holds the secret, as /path/to/file (what is named here is not shown: it may be the secret)";
+const NO_PATH: &str =
+    "is no file: name one that holds the secret, as /path/to/file (what is named here is not shown: it may be the secret)";
 
 fn is_path(name: &str) -> bool {
     ["/", "./", "../"].iter().any(|begin| name.starts_with(begin))

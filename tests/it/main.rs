@@ -31,6 +31,7 @@ mod reload;
 mod samples;
 mod signatures;
 mod situations;
+mod smuggling;
 mod statuses;
 mod tidy;
 mod troubles;
