@@ -60,12 +60,7 @@ pub trait Files {
 }
 
 /// Somebody may have written the secret itself where its file is to be named.
-const NO_PATH: &str =
-    "is no file: name one that holds the secret, as /path/to/file (what is named here is not shown: it may be the secret)";
-
-fn is_path(name: &str) -> bool {
-    ["/", "./", "../"].iter().any(|begin| name.starts_with(begin))
-}
+const NO_PATH: &str = "is no file: name one that holds the secret, as /path/to/file; what stands here is not shown, it may be the secret";
 
 /// A table that is being read.
 pub struct Table<'a> {
@@ -248,7 +243,7 @@ impl<'a> Table<'a> {
         match secret {
             Ok(secret) if secret.is_empty() => self.mistake(key, format!("the file {path} is empty; it must hold the secret")),
             Ok(secret) => return Some(secret),
-            Err(why) if is_path(path) => self.mistake(key, format!("the file {path} cannot be read: {why}")),
+            Err(why) if path.starts_with(['/', '.']) => self.mistake(key, format!("the file {path} cannot be read: {why}")),
             Err(_) => self.mistake(key, NO_PATH),
         }
         None

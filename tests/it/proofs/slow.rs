@@ -4,9 +4,10 @@
 //! `WAITBRIDGE_SLOW_CONNECTIONS=9000 tests/run --test it proofs::slow -- --nocapture` measures and prints. Without the variable there
 //! are fewer, and how long an honest delivery takes is told but not held against the run.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,7 +24,10 @@ const CONNECTIONS: u64 = 1000;
 const PHASE: Duration = Duration::from_secs(10);
 const WITHIN: Duration = Duration::from_secs(60);
 /// Each connection says a byte about this often.
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(2);
+/// Not all of them at once.
+const TURNS: usize = 200;
+const ARRIVAL: Duration = Duration::from_secs(8);
 const CROWDS: usize = 4;
 const HONEST: usize = 4;
 const IN_FLIGHT: &str = "waitbridge_bodies_in_flight_bytes";
@@ -47,7 +51,7 @@ fn slow_connections_are_cut_and_do_not_hold_up_honest_deliveries() {
     let told = crowd.leave();
     bridge.wait_until("the bytes are given back", WITHIN, |bridge| bridge.metric(IN_FLIGHT) == 0.0);
     let after = honest(&bridge, PHASE);
-    let ratio = during.as_secs_f64() / ((before + after) / 2).as_secs_f64();
+    let ratio = during.as_secs_f64() / before.min(after).as_secs_f64();
     eprintln!("{slow} slow connections, {open} open at the end; {told:?}; {in_flight} bytes of bodies, {memory}");
     eprintln!("p99 of honest deliveries: {before:.1?} without, {during:.1?} with, {after:.1?} without: {ratio:.2} times");
     assert!(told.timed_out > 0 && told.cut >= told.timed_out, "the time-outs of the settings end them: {told:?}");
@@ -85,6 +89,25 @@ fn at_the_limit_of_connections_the_next_ones_wait_and_are_served() {
     eprintln!("an honest delivery behind 150 slow connections, of 100 allowed, took {took:.1?}");
     assert!(begun.elapsed() < Duration::from_secs(30));
     assert_eq!(bridge.terminate(), 0);
+}
+
+#[test]
+fn connections_leave_the_journal_files_to_open_where_the_system_allows_few() {
+    let kafka = kafka::shared();
+    let home = Home::new(kafka.bootstrap(), &kafka.new_topics(1), &server("header_timeout = \"60s\"\nbody_max = \"1MiB\""));
+    let program = home.path("with-few-files");
+    fs::write(&program, format!("#!/bin/sh\nulimit -n 200\nexec {} \"$@\"\n", super::program().display())).unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o700)).unwrap();
+    let bridge = home.run_by(&program).start();
+    let mut kept = Connection::open(bridge.public).unwrap();
+    let _crowd: Vec<_> = (0..300).map(|_| Slow::head(bridge.public)).collect();
+    // Larger than two segments: new ones are to be made.
+    for serial in 0..24 {
+        let body = format!(r#"{{"serial":{serial},"padding":"{}"}}"#, "x".repeat(900_000));
+        let answer = kept.post(&format!("/webhooks/sunshine/{TOKEN}"), &[], body.as_bytes()).expect("an answer");
+        assert_eq!((answer.status, answer.code().as_str()), (200, "accepted"), "{serial}");
+    }
+    assert!(bridge.said().contains("fewer connections than server.connections_max (10000)"), "{}", bridge.said());
 }
 
 /// Deliveries one after the other from a few senders, each accepted, half of them on a connection of its own: their p99.
@@ -144,10 +167,9 @@ impl Crowd {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Nearly all: some are always on their way back.
     fn wait_for(&self, count: usize) {
         let deadline = Instant::now() + WITHIN;
-        while self.open() < count as u64 * 9 / 10 {
+        while self.open() < (count / CROWDS * CROWDS) as u64 {
             assert!(Instant::now() < deadline, "{} of {count} slow connections within {WITHIN:?}", self.open());
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -163,16 +185,22 @@ impl Crowd {
 fn be_slow(address: SocketAddr, count: usize, stop: &AtomicBool, open: &AtomicU64) -> Told {
     let mut told = Told::default();
     let mut all: Vec<Slow> = Vec::with_capacity(count);
-    while !stop.load(Ordering::Relaxed) {
-        let turn = Instant::now();
-        let before = all.len();
-        all.retain_mut(|slow| slow.goes_on(&mut told));
-        open.fetch_sub((before - all.len()) as u64, Ordering::Relaxed);
-        while all.len() < count && !stop.load(Ordering::Relaxed) {
-            all.push(if all.len().is_multiple_of(2) { Slow::head(address) } else { Slow::body(address) });
-            open.fetch_add(1, Ordering::Relaxed);
+    // Whoever comes at once is cut at once: they come over the time after which they are cut.
+    while all.len() < count && !stop.load(Ordering::Relaxed) {
+        all.push(Slow::nth(address, all.len()));
+        open.fetch_add(1, Ordering::Relaxed);
+        std::thread::sleep(ARRIVAL / count as u32);
+    }
+    for turn in (0..TURNS).cycle() {
+        for at in (turn..all.len()).step_by(TURNS) {
+            if !all[at].goes_on(&mut told) {
+                all[at] = Slow::nth(address, at);
+            }
         }
-        std::thread::sleep(PAUSE.saturating_sub(turn.elapsed()));
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        std::thread::sleep(PAUSE / TURNS as u32);
     }
     told
 }
@@ -180,6 +208,10 @@ fn be_slow(address: SocketAddr, count: usize, stop: &AtomicBool, open: &AtomicU6
 struct Slow(TcpStream);
 
 impl Slow {
+    fn nth(address: SocketAddr, number: usize) -> Slow {
+        if number.is_multiple_of(2) { Slow::head(address) } else { Slow::body(address) }
+    }
+
     fn head(address: SocketAddr) -> Slow {
         Slow::begin(address, b"POST /webhooks/sunshine/x HTTP/1.1\r\nHost: x\r\nX-Slow: ")
     }
