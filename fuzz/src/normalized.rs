@@ -17,7 +17,8 @@ use crate::settings;
 
 /// Three ways to carry a body on: all of it, as little as can be, and the contract's own.
 const VARIANTS: [&str; 3] = [
-    "[privacy]\npayload = \"full\"\nnotes = true\nmessage_bodies = true\n[relay]\nexpired_after = \"0s\"\n[envelope]\nmode = \"structured\"\n",
+    "[privacy]\npayload = \"full\"\nnotes = true\nmessage_bodies = true\n[relay]\nexpired_after = \"0s\"\n\
+        [envelope]\nmode = \"structured\"\n",
     "[privacy]\npayload = \"none\"\n[relay]\nexpired_after = \"0s\"\njson_depth_max = 8\nvalue_max = \"10KiB\"\n",
     "",
 ];

@@ -176,7 +176,8 @@ fn no_mistake_shows_what_a_secret_file_holds() {
 #[test]
 fn a_secret_written_where_its_file_is_to_be_named_is_not_shown() {
     for text in [
-        "[[endpoint]]\nname = \"a\"\nvendor = \"waitwhile\"\ntenant = \"t\"\npublic_urls = [\"https://x/\"]\nsecret_files = [\"hunter2\"]\n",
+        "[[endpoint]]\nname = \"a\"\nvendor = \"waitwhile\"\ntenant = \"t\"\npublic_urls = [\"https://x/\"]\n\
+            secret_files = [\"hunter2\"]\n",
         "[[endpoint]]\nname = \"a\"\nvendor = \"waitlistplus\"\ntenant = \"t\"\nbasic_files = [\"hunter2:hunter2\"]\n",
         "[kafka.property_files]\n\"sasl.password\" = \"hunter2\"\n",
         "[privacy]\nids = \"hmac\"\nid_key_file = \"hunter2\"\n",
