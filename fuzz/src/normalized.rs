@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use jsonschema::Validator;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 use waitbridge::delivery::{Auth, Record};
 use waitbridge::envelope::{Outgoing, SCHEMA};
@@ -97,7 +98,14 @@ fn check_record(record: &Outgoing, body: &[u8]) {
         assert!(record.value.as_ref().is_none_or(|value| value == body), "a dead letter holds the body as received");
         return;
     }
-    let value: Value = serde_json::from_slice(record.value.as_ref().expect("a value")).expect("UTF-8, JSON");
+    let bytes = record.value.as_ref().expect("a value");
+    serde_json::from_slice::<&RawValue>(bytes).expect("UTF-8, JSON");
+    let value: Value = match serde_json::from_slice(bytes) {
+        Ok(value) => value,
+        // The payload keeps the vendor's own `5e920`: JSON sets no bound, this reader does.
+        Err(error) if error.to_string().starts_with("number out of range") => return,
+        Err(error) => panic!("{error}"),
+    };
     let data = if names == ["content-type"] { &value["data"] } else { &value };
     match names.as_slice() {
         ["content-type"] => assert!(HEADERS.iter().filter_map(|name| name.strip_prefix("ce_")).all(|name| value[name].is_string())),
