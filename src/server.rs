@@ -18,6 +18,7 @@ use crate::shutdown::Stages;
 
 pub mod admin;
 mod body;
+mod connection;
 mod error;
 mod status;
 mod unread;
@@ -71,6 +72,7 @@ pub fn public(listener: TcpListener, public: Arc<Public>) -> std::io::Result<Ser
     let (header_timeout, drain_deadline) = (public.limits.header_timeout, public.limits.drain_deadline);
     let data = web::Data::from(public);
     let server = HttpServer::new(move || App::new().app_data(data.clone()).default_service(web::to(webhooks::answer)))
+        .on_connect(connection::opened)
         .workers(workers)
         .max_connections(connections_a_worker)
         .keep_alive(KEEP_ALIVE)

@@ -14,6 +14,7 @@ use crate::table::{InForce, Mistake, Mistakes, Table};
 
 mod disk;
 mod endpoints;
+mod files;
 mod fleet;
 mod publishing;
 mod sections;

@@ -59,6 +59,9 @@ pub trait Files {
     fn contents(&self, path: &str) -> Result<Vec<u8>, String>;
 }
 
+/// Somebody may have written the secret itself where its file is to be named.
+const NO_PATH: &str = "is no file: name one that holds the secret, as /path/to/file; what stands here is not shown, it may be the secret";
+
 /// A table that is being read.
 pub struct Table<'a> {
     path: String,
@@ -240,7 +243,8 @@ impl<'a> Table<'a> {
         match secret {
             Ok(secret) if secret.is_empty() => self.mistake(key, format!("the file {path} is empty; it must hold the secret")),
             Ok(secret) => return Some(secret),
-            Err(why) => self.mistake(key, format!("the file {path} cannot be read: {why}")),
+            Err(why) if path.starts_with(['/', '.']) => self.mistake(key, format!("the file {path} cannot be read: {why}")),
+            Err(_) => self.mistake(key, NO_PATH),
         }
         None
     }

@@ -25,8 +25,9 @@ pub struct Serve {
 
 impl Serve {
     pub fn run(self) -> Result<ExitCode> {
-        let settings = settings::load(self.file.config.as_deref())?;
+        let mut settings = settings::load(self.file.config.as_deref())?;
         telemetry::start(settings.log.format, settings.log.level);
+        settings.server.fit_to_open_files();
         serve(settings, app::start)
     }
 }

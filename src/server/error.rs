@@ -23,6 +23,8 @@ pub enum Error {
     BodyBroken,
     Overloaded,
     Draining,
+    /// An answer before it was to be the last one on its connection.
+    ConnectionEnding,
 }
 
 impl From<Denied> for Error {
@@ -67,6 +69,9 @@ impl Error {
             Error::BodyBroken => (400, "body_broken", "The body ended before it was whole, or is no valid HTTP."),
             Error::Overloaded => (503, "overloaded", "Too many deliveries at once. Send it again."),
             Error::Draining => (503, "draining", "This server is going down. Send it again."),
+            Error::ConnectionEnding => {
+                (503, "connection_ending", "The answer before it ended this connection. Send it again on a new one.")
+            }
             Error::Denied(Denied::EndpointPending) => {
                 (503, "endpoint_pending", "This endpoint waits for its secret. Put it in place, then send again.")
             }

@@ -12,7 +12,7 @@ use tracing::info;
 
 use super::error::Error;
 use super::unread::Unread;
-use super::{Public, body};
+use super::{Public, body, connection};
 use crate::delivery::{Head, Headers};
 use crate::ingress::Admitted;
 use crate::providers::endpoints::UNKNOWN;
@@ -40,10 +40,15 @@ pub async fn answer(request: HttpRequest, mut payload: web::Payload, public: web
         Target::Delivery { endpoint, token } if method == Method::POST => deliver(&request, &mut payload, &public, endpoint, token).await,
         Target::Delivery { .. } | Target::NoDelivery if method != Method::POST => Err(Error::MethodNotAllowed("POST")),
         Target::Health | Target::Nothing if method != Method::GET && method != Method::HEAD => Err(Error::MethodNotAllowed("GET, HEAD")),
-        Target::Health => return healthy(payload),
+        Target::Health => return told(&request, healthy(payload)),
         Target::Delivery { .. } | Target::NoDelivery | Target::Nothing => Err(Error::NotFound),
     };
-    answered.unwrap_or_else(|error| error.response(payload))
+    told(&request, answered.unwrap_or_else(|error| error.response(payload)))
+}
+
+fn told(request: &HttpRequest, response: HttpResponse) -> HttpResponse {
+    connection::answered(request, &response);
+    response
 }
 
 fn healthy(unread: web::Payload) -> HttpResponse {
@@ -90,6 +95,9 @@ async fn take(
 ) -> Result<HttpResponse, Error> {
     if public.stages.now() == Stage::Draining {
         return Err(Error::Draining);
+    }
+    if connection::is_ending(request) {
+        return Err(Error::ConnectionEnding);
     }
     let limits = &public.limits;
     let body = body::read(payload, declared_bytes(request), limits.body_bytes_max, limits.body_timeout, &public.budget).await?;

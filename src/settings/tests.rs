@@ -174,6 +174,20 @@ fn no_mistake_shows_what_a_secret_file_holds() {
 }
 
 #[test]
+fn a_secret_written_where_its_file_is_to_be_named_is_not_shown() {
+    for text in [
+        "[[endpoint]]\nname = \"a\"\nvendor = \"waitwhile\"\ntenant = \"t\"\npublic_urls = [\"https://x/\"]\n\
+            secret_files = [\"hunter2\"]\n",
+        "[[endpoint]]\nname = \"a\"\nvendor = \"waitlistplus\"\ntenant = \"t\"\nbasic_files = [\"hunter2:hunter2\"]\n",
+        "[kafka.property_files]\n\"sasl.password\" = \"hunter2\"\n",
+        "[privacy]\nids = \"hmac\"\nid_key_file = \"hunter2\"\n",
+    ] {
+        let said = parse(text, "test.toml", no_environment()).err().expect("no such file").to_string();
+        assert!(!said.contains("hunter2") && said.contains("is no file"), "{said}");
+    }
+}
+
+#[test]
 fn a_secret_of_librdkafka_is_taken_from_a_file_only_and_never_shown() {
     let (dir, text) = files();
     let path = dir.path().join("basic").display().to_string();

@@ -1,7 +1,7 @@
 //! A client of raw bytes: what it sends is exactly what a test says, and what comes back is taken apart.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 #[derive(Debug, Clone)]
@@ -73,6 +73,15 @@ impl Connection {
         answer.body = vec![0; length];
         self.reader.read_exact(&mut answer.body)?;
         Ok(answer)
+    }
+
+    /// Sends nothing more, and takes every answer until the server closes, and what it sent that was none.
+    pub fn finish(mut self) -> (Vec<Answer>, usize) {
+        let _ = self.reader.get_ref().shutdown(Shutdown::Write);
+        let answers = std::iter::from_fn(|| self.answer().ok()).collect();
+        let mut rest = Vec::new();
+        let _ = self.reader.read_to_end(&mut rest);
+        (answers, rest.len())
     }
 
     /// Whether the server has closed: nothing more comes.

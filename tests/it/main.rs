@@ -34,6 +34,7 @@ mod replay;
 mod samples;
 mod signatures;
 mod situations;
+mod smuggling;
 mod statuses;
 mod tidy;
 mod troubles;

@@ -9,7 +9,9 @@ mod full;
 mod network;
 mod outage;
 mod power;
+mod slow;
 mod terminate;
+mod timing;
 
 use std::fs;
 use std::path::Path;
@@ -78,6 +80,11 @@ fn set_brokers(home: &Home, brokers: &str) {
         false => format!("{line}\n"),
     });
     fs::write(home.path("waitbridge.toml"), lines.collect::<String>()).unwrap();
+}
+
+/// What somebody asks for by a variable; without it a run is short, or left out.
+fn asked(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().expect("a number"))
 }
 
 /// Mounting wants it.

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Rounds, count, holds, publishes, tell};
+use super::{Rounds, asked, count, holds, publishes, tell};
 use crate::bridge::Home;
 use crate::kafka::Kafka;
 use crate::kills::wait_for_more;
@@ -52,8 +52,4 @@ fn kafka_away_for_as_long_as_asked_loses_nothing() {
 fn set_size(home: &Home) {
     let settings = std::fs::read_to_string(home.path("waitbridge.toml")).unwrap();
     std::fs::write(home.path("waitbridge.toml"), settings.replace("size_max = \"1GiB\"", "size_max = \"16GiB\"")).unwrap();
-}
-
-fn asked(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().expect("a number"))
 }

@@ -1,0 +1,4 @@
+//! Any body from WaitlistPlus.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|body: &[u8]| waitbridge_fuzz::normalized::check("waitlistplus", body));
