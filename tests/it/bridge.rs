@@ -110,6 +110,13 @@ basic_files = ["{basic}"]
         format!("[journal]\ndir = \"{}\"\nsegment = \"8MiB\"\nsize_max = \"1GiB\"\nfree_min = \"0B\"\n{more}", dir.display())
     }
 
+    /// The settings file with one line for another.
+    pub fn set(&self, line: &str, other: &str) {
+        let settings = fs::read_to_string(self.path("waitbridge.toml")).unwrap();
+        assert!(settings.contains(line), "no such line: {line}");
+        fs::write(self.path("waitbridge.toml"), settings.replace(line, other)).unwrap();
+    }
+
     pub fn start(&self) -> Bridge {
         self.try_start().unwrap_or_else(|(code, log)| panic!("waitbridge ended with {code}:\n{log}"))
     }
