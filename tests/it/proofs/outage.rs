@@ -22,7 +22,8 @@ fn kafka_away_for_as_long_as_asked_loses_nothing() {
     let mut kafka = Kafka::start(&[]);
     let topics = kafka.new_topics(6);
     let home = Home::new(kafka.bootstrap(), &topics, "[log]\nlevel = \"info\"\n");
-    set_size(&home);
+    // Room for all of it.
+    home.set("size_max = \"1GiB\"", "size_max = \"16GiB\"");
     let bridge = home.start();
     let load = Load::start(SENDERS, Duration::from_micros(SENDERS * 1_000_000 / rate).saturating_sub(ANSWER));
     load.aim(Some(bridge.public));
@@ -37,19 +38,13 @@ fn kafka_away_for_as_long_as_asked_loses_nothing() {
     kafka.start_again();
     let back = Instant::now();
     let accepted = load.finish();
-    bridge.wait_until("everything is delivered", away.max(Duration::from_secs(120)), |bridge| {
+    bridge.wait_until("everything is delivered", 2 * away + Duration::from_secs(120), |bridge| {
         bridge.metric("waitbridge_journal_undelivered_records") == 0.0
     });
     let rate = during as f32 / away.as_secs_f32();
     eprintln!("{during} accepted while Kafka was away, {rate:.0}/s; drained after {:.1} s", back.elapsed().as_secs_f32());
-    let (verdict, _) = count(kafka.bootstrap(), &topics.person, &accepted, Duration::from_secs(300));
+    let (verdict, _) = count(kafka.bootstrap(), &topics.person, &accepted, Duration::from_secs(600));
     tell("kafka away", &Rounds::or(1), &verdict);
     holds(&verdict);
     assert_eq!(bridge.terminate(), 0);
-}
-
-/// Room for all of it.
-fn set_size(home: &Home) {
-    let settings = std::fs::read_to_string(home.path("waitbridge.toml")).unwrap();
-    std::fs::write(home.path("waitbridge.toml"), settings.replace("size_max = \"1GiB\"", "size_max = \"16GiB\"")).unwrap();
 }
