@@ -116,7 +116,10 @@ impl Source for Replayed {
         let limit = self.keep_pace(limit);
         self.course.lens.catch_up(&self.stop)?;
         match self.unread() {
-            Some((partition, _)) if !self.flowing.contains(&partition) => Ok(self.stop.sleep(wait)),
+            Some((partition, _)) if !self.flowing.contains(&partition) => {
+                self.stop.sleep(wait);
+                Ok(())
+            }
             Some((partition, past)) => self.read_next(partition, past, limit, wait, out),
             None => {
                 self.course.progress.finished();
