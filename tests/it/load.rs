@@ -16,6 +16,7 @@ use crate::bridge::{PUBLIC_URL, SECRET, TOKEN};
 use crate::http::Connection;
 
 static EVENTS: AtomicU64 = AtomicU64::new(0);
+const REFUSED_MAX: usize = 20;
 
 pub struct Load {
     stop: Arc<AtomicBool>,
@@ -29,8 +30,8 @@ struct Shared {
     address: Mutex<Option<SocketAddr>>,
     accepted: Mutex<Accepted>,
     accepted_count: AtomicU64,
-    /// Answers other than 200, and connections that ended without one.
-    refused_count: AtomicU64,
+    /// Answers other than 200, and connections that ended without one: the first few, in words.
+    refused: Mutex<Vec<String>>,
 }
 
 /// What was answered 200: for each key the serial numbers with their accept ids, in order.
@@ -69,8 +70,9 @@ impl Load {
         self.shared.accepted_count.load(Ordering::Relaxed)
     }
 
-    pub fn refused_count(&self) -> u64 {
-        self.shared.refused_count.load(Ordering::Relaxed)
+    /// What was no 200 so far: the first few.
+    pub fn refused(&self) -> Vec<String> {
+        self.shared.refused.lock().unwrap().clone()
     }
 
     pub fn finish(self) -> Accepted {
@@ -88,32 +90,40 @@ fn send_until(stop: &AtomicBool, shared: &Shared, sender: u64, pause: Duration) 
         if stop.load(Ordering::Relaxed) {
             return;
         }
+        let Some(address) = *shared.address.lock().unwrap() else {
+            std::thread::sleep(Duration::from_millis(5));
+            continue;
+        };
         let delivery = delivery(sender, serial);
-        let answered = post(&mut connection, shared, &delivery);
-        if let Some(accept_id) = answered {
+        let answered = post(&mut connection, address, &delivery);
+        if let Ok(accept_id) = answered {
             let mut accepted = shared.accepted.lock().unwrap();
             accepted.by_key.entry(delivery.key).or_default().push((serial, accept_id));
             shared.accepted_count.fetch_add(1, Ordering::Relaxed);
-        } else {
+        } else if let Err(why) = answered {
             connection = None;
-            shared.refused_count.fetch_add(1, Ordering::Relaxed);
+            let mut refused = shared.refused.lock().unwrap();
+            if refused.len() < REFUSED_MAX {
+                refused.push(why);
+            }
+            drop(refused);
             std::thread::sleep(Duration::from_millis(5));
         }
         std::thread::sleep(pause);
     }
 }
 
-fn post(connection: &mut Option<Connection>, shared: &Shared, delivery: &Delivery) -> Option<String> {
+fn post(connection: &mut Option<Connection>, address: SocketAddr, delivery: &Delivery) -> Result<String, String> {
     if connection.is_none() {
-        let address = (*shared.address.lock().unwrap())?;
-        *connection = Connection::open(address).ok();
+        *connection = Some(Connection::open(address).map_err(|error| format!("no connection: {error}"))?);
     }
     let headers: Vec<(&str, &str)> = delivery.signature.iter().map(|value| (waitwhile::SIGNATURE_HEADER, value.as_str())).collect();
-    let answer = connection.as_mut()?.post(&delivery.path, &headers, &delivery.body).ok()?;
+    let open = connection.as_mut().expect("opened above");
+    let answer = open.post(&delivery.path, &headers, &delivery.body).map_err(|error| format!("no answer: {error}"))?;
     if answer.header("connection") == Some("close") {
         *connection = None;
     }
-    (answer.status == 200).then(|| answer.accept_id())
+    if answer.status == 200 { Ok(answer.accept_id()) } else { Err(format!("{} {}", answer.status, answer.code())) }
 }
 
 struct Delivery {
