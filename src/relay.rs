@@ -192,8 +192,9 @@ impl<S: Source, B: Broker> Relay<S, B> {
         }
     }
 
-    /// After anything but a clean commit: the checkpoint is asked for before anything is decided.
+    /// After anything but a clean commit: the checkpoint is asked for before anything is decided, and nothing is read meanwhile.
     fn doubt(&mut self) -> State {
+        self.partitions.all().into_iter().for_each(|partition| self.source.rest(partition));
         self.partitions.doubt();
         State::Read
     }
