@@ -29,13 +29,32 @@ pub struct KafkaSource<R> {
     metrics: Arc<Metrics>,
 }
 
-/// One partition that is ours.
+/// One partition that is ours: the places of which the receipt is known.
 #[derive(Default)]
 struct Ours {
     /// What is known of all records before the next one to publish, or to review.
     settled: Settled,
-    /// Read, and not known to be in Kafka.
+    /// Behind it; read, and not known to be in Kafka.
     read: VecDeque<Settled>,
+}
+
+impl Ours {
+    /// A place before it stays known: after a commit of unknown end the memory goes on from there.
+    fn resume(&mut self, next: u64, accept_id: String) {
+        if self.place(next).is_some() {
+            return;
+        }
+        self.read.clear();
+        if self.settled.next < next {
+            self.read.push_back(Settled { next, accept_id, ..self.settled });
+        } else {
+            self.settled = Settled { next, accept_id, latest_ms: 0 };
+        }
+    }
+
+    fn place(&self, next: u64) -> Option<&Settled> {
+        [&self.settled].into_iter().chain(&self.read).find(|place| place.next == next)
+    }
 }
 
 /// At one place in a partition: everything before `next`.
@@ -155,11 +174,7 @@ impl<R: RawTopic> Source for KafkaSource<R> {
         let offset = self.going_on_at(partition, checkpoint)?;
         self.rest(partition);
         let named = checkpoint.filter(|checkpoint| checkpoint.next == offset).map(|checkpoint| checkpoint.metadata.clone());
-        let ours = self.ours(partition);
-        ours.read.clear();
-        if ours.settled.next != offset {
-            ours.settled = Settled { next: offset, latest_ms: 0, accept_id: named.unwrap_or_default() };
-        }
+        self.ours(partition).resume(offset, named.unwrap_or_default());
         self.backlogs.moved(partition, offset, None);
         Ok(Position { partition, offset })
     }
@@ -193,18 +208,19 @@ impl<R: RawTopic> Source for KafkaSource<R> {
         let Some(latest_ms) = self.receipt(past.until, &there)? else { return Ok(()) };
         let since = self.raw.since(partition, latest_ms.saturating_sub(past.window_ms))?.unwrap_or(there.end);
         let from = past.from.max(since).max(there.start);
-        let settled = &mut self.ours.entry(partition).or_default().settled;
-        if settled.next != from {
-            *settled = Settled { next: from, latest_ms: 0, accept_id: String::new() };
-        }
+        let ours = self.ours.entry(partition).or_default();
+        let mut place = ours.place(from).cloned().unwrap_or(Settled { next: from, ..Settled::default() });
         let (mut piece, mut bytes, mut told) = (Vec::new(), 0, ControlFlow::Continue(()));
+        // Where the memory stands, even if the walk breaks off with an error.
+        *ours = Ours { settled: place.clone(), read: VecDeque::new() };
         self.raw.walk(partition, from..past.until.offset, &mut |raw| {
-            *settled = settled.behind(&raw);
+            place = place.behind(&raw);
             bytes += raw.value.len();
             let position = Position { partition, offset: raw.offset };
-            piece.push(Stored { position, received_ms: settled.latest_ms, bytes: raw.value });
+            piece.push(Stored { position, received_ms: place.latest_ms, bytes: raw.value });
             if piece.len() >= PIECE_RECORDS || bytes >= PIECE_BYTES {
                 told = tell(&piece);
+                ours.settled = place.clone();
                 piece.clear();
                 bytes = 0;
             }
@@ -213,6 +229,7 @@ impl<R: RawTopic> Source for KafkaSource<R> {
         if !piece.is_empty() {
             let _ = tell(&piece);
         }
+        ours.settled = place;
         Ok(())
     }
 
