@@ -15,7 +15,7 @@ use super::memory::{Basis, Lesson, Memory, Recall, Staged};
 use crate::delivery::{Auth, Record};
 use crate::envelope::{self, Form, Mode, Origin, Outgoing, Payload};
 use crate::event::{Change, Event, Kind, Reason};
-use crate::journal::{Position, Stored};
+use crate::journal::Stored;
 use crate::metrics::Metrics;
 use crate::providers::endpoints::{Endpoint, Endpoints, UNKNOWN};
 use crate::providers::{Carry, Rules, json, vendor};
@@ -84,7 +84,7 @@ impl Prepare {
     }
 
     /// `is_too_large` tells of records that Kafka has refused for their size.
-    pub fn batch(&self, stored: &[Stored], memory: &Memory, staged: &mut Staged, is_too_large: impl Fn(Position) -> bool) -> Batch {
+    pub fn batch(&self, stored: &[Stored], memory: &Memory, staged: &mut Staged, is_too_large: impl Fn(&Stored) -> bool) -> Batch {
         let mut batch = Batch::default();
         for one in stored {
             let record = decoded(&one.bytes);
@@ -104,11 +104,11 @@ impl Prepare {
     }
 
     /// The branches stand here, in the contract's order; an accept id tells of dead letters too.
-    fn fate(&self, stored: &Stored, record: &Record, recall: &Recall, is_too_large: &impl Fn(Position) -> bool) -> Fate {
+    fn fate(&self, stored: &Stored, record: &Record, recall: &Recall, is_too_large: &impl Fn(&Stored) -> bool) -> Fate {
         let origin = Origin { record, received: Timestamp::clamped(stored.received_ms) };
         let said = match () {
             () if recall.knows_accept_id(record.accept_id) => Ok(Fate::repeated(Basis::AcceptId, Vec::new())),
-            () if is_too_large(stored.position) => Err(Reason::TooLarge),
+            () if is_too_large(stored) => Err(Reason::TooLarge),
             () => self.caught(origin, recall),
         };
         let mut fate = said.unwrap_or_else(|reason| Fate::dead(self.dead_letter(origin, reason)));
