@@ -23,6 +23,8 @@ use crate::kafka::append::Appender;
 use crate::kafka::fleet::{Fleet, Survey};
 use crate::kafka::producer::KafkaBroker;
 use crate::kafka::raw::KafkaRawTopic;
+#[cfg(test)]
+use crate::kafka::raw::RawTopic;
 use crate::metrics::Metrics;
 
 mod backlog;
@@ -58,6 +60,12 @@ pub fn open(options: Options, fleet: Fleet, metrics: Arc<Metrics>) -> std::io::R
     let source = KafkaSource::new(raw, &options.raw_topic, backlogs.clone(), metrics.clone());
     let journal = KafkaJournal::start(options, appender, survey, backlogs, metrics)?;
     Ok(Opened { journal: Arc::new(journal), source, broker })
+}
+
+/// The lower half alone, over a model of the topic.
+#[cfg(test)]
+pub fn source_over<R: RawTopic>(raw: R, topic: &str, metrics: Arc<Metrics>) -> KafkaSource<R> {
+    KafkaSource::new(raw, topic, Arc::default(), metrics)
 }
 
 /// The upper half, for the ingress.
