@@ -39,9 +39,23 @@ pub enum Bug {
     NotRewoundAfterAnAbort,
     /// After an error the relay goes on from where it thinks it was.
     CheckpointNotReadBack,
+    /// A checkpoint is read while an open transaction would move it.
+    UnstableCheckpointRead,
+    /// 200 is answered before the raw topic has it.
+    AnsweredBeforeTheReport,
+    /// One that the group took for dead commits as if it had never joined: nothing fences it.
+    StaleGroupMetadata,
+    /// The accept id of the checkpoint is not compared.
+    RecreatedTopicSkipped,
+    /// A partition that left is read and published on.
+    RevokedPartitionPublished,
+    /// Of a partition that comes back, what its former stay taught is taken for known.
+    OtherStaysMemory,
+    /// A receipt is what the clock of its replica said.
+    ReceiptOfEachClock,
 }
 
-pub const ALL: [Bug; 16] = [
+pub const OF_A_DISK: [Bug; 16] = [
     Bug::CheckpointBeforeTheRecords,
     Bug::MemoryMergedBeforeTheCommit,
     Bug::MemoryNotRebuilt,
@@ -60,6 +74,23 @@ pub const ALL: [Bug; 16] = [
     Bug::CheckpointNotReadBack,
 ];
 
+pub const OF_A_FLEET: [Bug; 14] = [
+    Bug::CheckpointBeforeTheRecords,
+    Bug::MemoryMergedBeforeTheCommit,
+    Bug::MemoryNotRebuilt,
+    Bug::RefusedSendIgnored,
+    Bug::UnknownCommitTakenForDone,
+    Bug::NotRewoundAfterAnAbort,
+    Bug::CheckpointNotReadBack,
+    Bug::UnstableCheckpointRead,
+    Bug::AnsweredBeforeTheReport,
+    Bug::StaleGroupMetadata,
+    Bug::RecreatedTopicSkipped,
+    Bug::RevokedPartitionPublished,
+    Bug::OtherStaysMemory,
+    Bug::ReceiptOfEachClock,
+];
+
 thread_local! {
     static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
 }
@@ -69,6 +100,11 @@ pub fn plant(bug: Option<Bug>) {
     PLANTED.set(bug);
 }
 
+/// On this thread: whoever starts another hands it on.
+pub fn planted() -> Option<Bug> {
+    PLANTED.get()
+}
+
 pub fn is(bug: Bug) -> bool {
-    PLANTED.get() == Some(bug)
+    planted() == Some(bug)
 }

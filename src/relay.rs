@@ -193,8 +193,9 @@ impl<S: Source, B: Broker> Relay<S, B> {
         }
     }
 
-    /// After anything but a clean commit: the checkpoint is asked for before anything is decided.
+    /// After anything but a clean commit: the checkpoint is asked for before anything is decided, and nothing is read meanwhile.
     fn doubt(&mut self) -> State {
+        self.partitions.all().into_iter().for_each(|partition| self.source.rest(partition));
         self.partitions.doubt();
         State::Read
     }
@@ -319,7 +320,7 @@ impl<S: Source, B: Broker> Relay<S, B> {
     fn publish(&mut self, batch: &[Stored]) -> State {
         let started_ms = self.clock.now_ms();
         let mut staged = Staged::default();
-        let prepared = self.prepare.batch(batch, &self.memory, &mut staged, |position| self.narrow.is_too_large(position));
+        let prepared = self.prepare.batch(batch, &self.memory, &mut staged, |stored| self.narrow.is_too_large(stored));
         let mut next = BTreeMap::new();
         for Stored { position: Position { partition, offset }, .. } in batch {
             next.insert(*partition, Position { partition: *partition, offset: offset + 1 });

@@ -1,5 +1,6 @@
-//! The whole lower half of the house in one thread, by a seed: relay, memory and disk journal as they are, against a
-//! model disk and a model Kafka, with a clock that only the world turns. Every call may be the last one before a kill.
+//! The whole lower half of the house by a seed, with either journal: relay, memory and journal as they are, against a
+//! model Kafka and a model disk, or a model of the raw topic and its group, with a clock that only the world turns. Every call
+//! may be the last one before a kill. This page runs one process on a disk; `fleet` runs replicas without one.
 //!
 //! A seed that fails is printed; `SEED=n` runs it alone, `SEEDS=n` runs as many.
 //!
@@ -7,10 +8,13 @@
 //! run        lives of a process, one after the other, until all has drained; then the judge
 //! world      what comes in, what time it is, what goes wrong
 //! process    the process, and the seams at which the world has its turn
-//! kafka      the model of Kafka                    deliveries   what is sent
+//! fleet      the same for a fleet                  ground       what both worlds stand on
+//! kafka      the model of Kafka                    broker       a process's client of it
+//! deliveries what is sent
 //! ledger     what was accepted, and the judge, which is independent of the product
 //! ```
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -20,26 +24,32 @@ use std::time::Duration;
 
 use crate::journal::disk::driven::{Killed, ModelDisk, Parts, recover};
 use crate::journal::disk::{self, OpenError};
-use crate::metrics::Metrics;
 use crate::planted::{self, Bug};
 use crate::relay::status::Status;
 use crate::relay::{Ended, Limits, Relay, memory};
 
+mod broker;
 mod deliveries;
+mod fleet;
+mod ground;
 mod kafka;
 mod ledger;
 mod process;
 mod situations;
 mod world;
 
+use broker::{SimulatedBroker, SimulatedClock};
 use ledger::Window;
-use process::{Kin, Process, SimulatedBroker, SimulatedClock, SimulatedSource, lock};
+use process::{Kin, Process, SimulatedSource, lock};
 use world::{After, World};
 
 const WINDOW_MS: i64 = 20_000;
 const ENDPOINT_REPEAT_MS: i64 = 2_000;
 const BODY_REPEAT_MS: i64 = 3_000;
 const LIVES_MAX: usize = 2_000;
+
+/// One seed, with all its lives; or what broke which promise.
+type Seed = fn(u64) -> Result<Hits, String>;
 
 /// How often each thing happened.
 type Hits = BTreeMap<&'static str, u64>;
@@ -103,7 +113,7 @@ fn opened(world: &World, disk: &Arc<ModelDisk>) -> Result<Parts, OpenError> {
     let options =
         disk::Options { dir, checkpoint_topic, window_ms: WINDOW_MS as u64, segment_bytes: 2048, size_max: 512 * 2048, free_min: 0 };
     let clock: disk::driven::Clock = Arc::new(move || clock_us.load(Ordering::Relaxed));
-    recover(disk.clone(), clock, options, Arc::new(Metrics::new()))
+    recover(disk.clone(), clock, options, world.metrics.clone())
 }
 
 /// One life of a process, until it ends or is killed.
@@ -139,9 +149,15 @@ fn live(world: &Arc<World>, disk: &Arc<ModelDisk>, kin: Kin) -> Life {
     })
 }
 
-fn relay(process: &Arc<Process>, inner: disk::DiskSource) -> Relay<SimulatedSource, SimulatedBroker> {
+fn relay(process: &Arc<Process>, inner: disk::DiskSource) -> Relay<SimulatedSource, SimulatedBroker<Arc<Process>>> {
     let source = SimulatedSource::new(process.clone(), inner);
-    let limits = Limits {
+    let (broker, clock) = (SimulatedBroker::new(process.clone()), Box::new(SimulatedClock(process.clone())));
+    let (stop, status, metrics) = (process.stop.clone(), Arc::new(Status::default()), process.log.metrics.clone());
+    Relay::new(source, broker, deliveries::prepare(), limits(), clock, stop, status, metrics)
+}
+
+fn limits() -> Limits {
+    Limits {
         batch_max: 7,
         batch_wait: Duration::ZERO,
         retry_min: Duration::from_millis(100),
@@ -153,10 +169,7 @@ fn relay(process: &Arc<Process>, inner: disk::DiskSource) -> Relay<SimulatedSour
             body_repeat_ms: BODY_REPEAT_MS,
             entries_max: 100_000,
         },
-    };
-    let (broker, clock) = (SimulatedBroker::new(process.clone()), Box::new(SimulatedClock(process.clone())));
-    let (stop, status, metrics) = (process.stop.clone(), Arc::new(Status::default()), process.log.metrics.clone());
-    Relay::new(source, broker, deliveries::prepare(), limits, clock, stop, status, metrics)
+    }
 }
 
 /// The process that this one was copied from stands still meanwhile.
@@ -171,46 +184,67 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
-/// With what came of a panic told as an error.
-fn tried(seed: u64) -> Result<Hits, String> {
-    catch_unwind(|| run(seed)).unwrap_or_else(|panic| {
-        let told = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()));
-        Err(told.unwrap_or_else(|| "a panic".to_owned()))
-    })
+fn told_by(panic: Box<dyn Any + Send>) -> String {
+    let told = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()));
+    told.unwrap_or_else(|| "a panic".to_owned())
 }
 
-#[test]
-fn whatever_fails_each_delivery_comes_out_once_in_order_or_as_a_dead_letter() {
+/// With what came of a panic told as an error.
+fn tried(run: Seed, seed: u64) -> Result<Hits, String> {
+    catch_unwind(|| run(seed)).unwrap_or_else(|panic| Err(told_by(panic)))
+}
+
+/// Runs the seeds that the environment asks for, or `usual` many; each of `hits` must happen.
+fn check(run: Seed, usual: u64, hits: &[&str]) {
     let seeds = match number("SEED") {
         Some(seed) => {
             crate::telemetry::start(crate::telemetry::Format::Text, tracing::Level::DEBUG);
             seed..seed + 1
         }
-        None => 0..number("SEEDS").unwrap_or(2000),
+        None => 0..number("SEEDS").unwrap_or(usual),
     };
     let mut all = Hits::new();
     for seed in seeds.clone() {
-        match tried(seed) {
+        match tried(run, seed) {
             Ok(hits) => hits.into_iter().for_each(|(what, times)| *all.entry(what).or_default() += times),
             Err(why) => panic!("SEED={seed}: {why}"),
         }
     }
     if seeds.end - seeds.start >= 1000 {
-        let rare: Vec<_> = world::HITS.iter().filter(|what| all.get(**what).is_none_or(|times| *times < 20)).collect();
+        let rare: Vec<_> = hits.iter().filter(|what| all.get(**what).is_none_or(|times| *times < 20)).collect();
         assert!(rare.is_empty(), "hardly ever happened: {rare:?} of {all:?}");
     }
 }
 
-#[test]
-fn every_planted_bug_is_caught() {
+fn check_bugs(run: Seed, bugs: &[Bug]) {
     let within = 400;
     let is_caught = |bug: &Bug| {
         planted::plant(Some(*bug));
-        let caught = (0..within).find_map(|seed| tried(seed).err().map(|why| (seed, why)));
+        let caught = (0..within).find_map(|seed| tried(run, seed).err().map(|why| (seed, why)));
         planted::plant(None);
         eprintln!("{bug:?}: {caught:?}");
         caught.is_some()
     };
-    let missed: Vec<_> = planted::ALL.iter().filter(|bug| !is_caught(bug)).collect();
+    let missed: Vec<_> = bugs.iter().filter(|bug| !is_caught(bug)).collect();
     assert!(missed.is_empty(), "not within {within} seeds: {missed:?}");
+}
+
+#[test]
+fn whatever_fails_each_delivery_comes_out_once_in_order_or_as_a_dead_letter() {
+    check(run, 2000, &world::HITS);
+}
+
+#[test]
+fn every_planted_bug_is_caught() {
+    check_bugs(run, &planted::OF_A_DISK);
+}
+
+#[test]
+fn whatever_fails_in_a_fleet_each_delivery_comes_out_once_in_order_or_as_a_dead_letter() {
+    check(fleet::run, 1000, &fleet::HITS);
+}
+
+#[test]
+fn every_bug_planted_in_a_fleet_is_caught() {
+    check_bugs(fleet::run, &planted::OF_A_FLEET);
 }

@@ -63,6 +63,12 @@ pub fn open(options: Options, fleet: Fleet, metrics: Arc<Metrics>) -> std::io::R
     Ok(Opened { journal: Arc::new(journal), source, broker })
 }
 
+/// The lower half alone, over a model of the topic.
+#[cfg(test)]
+pub fn source_over<R: RawTopic>(raw: R, topic: &str, metrics: Arc<Metrics>) -> KafkaSource<R> {
+    KafkaSource::new(raw, topic, Arc::new(Backlogs::new(metrics.clone())), metrics)
+}
+
 /// The upper half, for the ingress.
 pub struct KafkaJournal {
     raw_topic: String,
@@ -159,6 +165,8 @@ impl Window for KafkaJournal {
 
     fn review(&self, past: Past, tell: &mut dyn FnMut(&[Stored]) -> ControlFlow<()>) -> Result<(), ReadError> {
         let mut window = self.window.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        past::review(window.raw(), &mut Settled::default(), past, tell)
+        let Some(from) = past::begin(window.raw(), &past)? else { return Ok(()) };
+        let mut settled = Settled { next: from, ..Settled::default() };
+        past::tell(window.raw(), &mut settled, past.until, tell)
     }
 }

@@ -15,8 +15,9 @@ const REFUSALS: u32 = 2;
 pub(super) struct Narrow {
     /// The last offset of the batch that was refused, for each of its partitions.
     until: BTreeMap<i32, u64>,
-    /// Offset and refusals of the record that was refused alone, for each partition.
-    suspects: BTreeMap<i32, (u64, u32)>,
+    /// The record that was refused alone, and how often, for each partition: its offset alone may come to mean another one,
+    /// where a topic is made anew.
+    suspects: BTreeMap<i32, (Stored, u32)>,
 }
 
 impl Narrow {
@@ -26,8 +27,8 @@ impl Narrow {
         if next.iter().any(is_inside) { 1 } else { batch_max }
     }
 
-    pub(super) fn is_too_large(&self, position: Position) -> bool {
-        self.refusals(position) >= REFUSALS
+    pub(super) fn is_too_large(&self, stored: &Stored) -> bool {
+        self.refusals(stored) >= REFUSALS
     }
 
     pub(super) fn failed(&mut self, batch: &[Stored], fault: &Fault) {
@@ -35,9 +36,9 @@ impl Narrow {
             return;
         }
         match batch {
-            [Stored { position, .. }] => {
-                let refusals = 1 + self.refusals(*position);
-                self.suspects.insert(position.partition, (position.offset, refusals));
+            [stored] => {
+                let refusals = 1 + self.refusals(stored);
+                self.suspects.insert(stored.position.partition, (stored.clone(), refusals));
             }
             _ => self.until.extend(batch.iter().map(|Stored { position, .. }| (position.partition, position.offset))),
         }
@@ -46,12 +47,13 @@ impl Narrow {
     /// Everything before `next` went through.
     pub(super) fn committed(&mut self, next: &[Position]) {
         let is_ahead = |partition: &i32, offset: u64| next.iter().any(|next| next.partition == *partition && next.offset <= offset);
-        self.suspects.retain(|partition, (offset, _)| is_ahead(partition, *offset));
+        self.suspects.retain(|partition, (stored, _)| is_ahead(partition, stored.position.offset));
         self.until.retain(|partition, until| is_ahead(partition, *until));
     }
 
-    fn refusals(&self, position: Position) -> u32 {
-        self.suspects.get(&position.partition).filter(|(offset, _)| *offset == position.offset).map_or(0, |(_, refusals)| *refusals)
+    fn refusals(&self, stored: &Stored) -> u32 {
+        let is_it = |(suspect, _): &&(Stored, u32)| suspect.position == stored.position && suspect.bytes == stored.bytes;
+        self.suspects.get(&stored.position.partition).filter(is_it).map_or(0, |(_, refusals)| *refusals)
     }
 }
 
@@ -82,8 +84,16 @@ mod tests {
             narrow.failed(&[stored(7)], &fault(Cause::TooLarge));
             narrow.committed(&[at(7), other(4)]);
         }
-        assert!(narrow.is_too_large(at(7)));
+        assert!(narrow.is_too_large(&stored(7)));
         assert_eq!(narrow.batch_max(&[at(7), other(4)], 1000), 1);
+    }
+
+    #[test]
+    fn another_record_of_the_same_offset_is_not_the_suspect() {
+        let mut narrow = Narrow::default();
+        (0..2).for_each(|_| narrow.failed(&[stored(7)], &fault(Cause::TooLarge)));
+        assert!(narrow.is_too_large(&stored(7)));
+        assert!(!narrow.is_too_large(&Stored { bytes: b"of a topic made anew".to_vec(), ..stored(7) }));
     }
 
     #[test]
@@ -93,13 +103,13 @@ mod tests {
         assert_eq!(narrow.batch_max(&[at(7)], 1000), 1);
 
         narrow.failed(&[stored(7)], &fault(Cause::TooLarge));
-        assert!(!narrow.is_too_large(at(7)), "the first may be the echo of the batch");
+        assert!(!narrow.is_too_large(&stored(7)), "the first may be the echo of the batch");
         narrow.committed(&[at(8)]);
 
         narrow.failed(&[stored(8)], &fault(Cause::TooLarge));
         narrow.failed(&[stored(8)], &fault(Cause::TimedOut));
         narrow.failed(&[stored(8)], &fault(Cause::TooLarge));
-        assert!(narrow.is_too_large(at(8)));
+        assert!(narrow.is_too_large(&stored(8)));
 
         narrow.committed(&[at(10)]);
         assert_eq!(narrow.batch_max(&[at(10)], 1000), 1000);

@@ -16,7 +16,7 @@ use super::replay::{Lens, Subject};
 use crate::delivery::{Auth, Record};
 use crate::envelope::{self, Form, Mode, Origin, Outgoing, Payload, Verdict};
 use crate::event::{Change, Event, Kind, Reason};
-use crate::journal::{Position, Stored};
+use crate::journal::Stored;
 use crate::metrics::Metrics;
 use crate::providers::endpoints::{Endpoint, Endpoints, UNKNOWN};
 use crate::providers::{Carry, PayloadRule, Rules, json, vendor};
@@ -119,7 +119,7 @@ impl Prepare {
     }
 
     /// `is_too_large` tells of records that Kafka has refused for their size.
-    pub fn batch(&self, stored: &[Stored], memory: &Memory, staged: &mut Staged, is_too_large: impl Fn(Position) -> bool) -> Batch {
+    pub fn batch(&self, stored: &[Stored], memory: &Memory, staged: &mut Staged, is_too_large: impl Fn(&Stored) -> bool) -> Batch {
         let mut batch = Batch::default();
         for one in stored {
             let record = decoded(&one.bytes);
@@ -157,12 +157,12 @@ impl Prepare {
     }
 
     /// The branches stand here, in the contract's order; an accept id tells of dead letters too.
-    fn fate(&self, stored: &Stored, record: &Record, recall: &Recall, purpose: Purpose, is_too_large: &impl Fn(Position) -> bool) -> Fate {
+    fn fate(&self, stored: &Stored, record: &Record, recall: &Recall, purpose: Purpose, is_too_large: &impl Fn(&Stored) -> bool) -> Fate {
         let origin = Origin { record, received: Timestamp::clamped(stored.received_ms) };
         let accept_id = recall.accept_id(record.accept_id);
         let said = match () {
             () if accept_id.as_ref().is_some_and(|lesson| recall.knows(lesson)) => Ok(Fate::repeated(Basis::AcceptId, Vec::new())),
-            () if is_too_large(stored.position) => Err(Reason::TooLarge),
+            () if is_too_large(stored) => Err(Reason::TooLarge),
             () => self.caught(origin, recall, purpose),
         };
         let mut fate = said.unwrap_or_else(|reason| self.dead(origin, reason));

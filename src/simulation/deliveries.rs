@@ -19,8 +19,8 @@ pub const VENDOR: &str = "waitwhile";
 pub const TENANT: &str = "t";
 /// Of the vendor, for one tenant.
 const ENDPOINTS: [&str; 2] = ["a", "b"];
-/// Visits, persons and so on of which the deliveries tell.
-const CASTS: u64 = 9;
+/// Visits, persons and so on of which the deliveries of a single tenant tell.
+pub const CASTS: u64 = 9;
 /// A vendor tries again within this time, or not at all.
 const RETRY_MS: i64 = 4_000;
 
@@ -28,6 +28,7 @@ const RETRY_MS: i64 = 4_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
     pub accept_id: Uuid,
+    pub tenant: &'static str,
     pub at_ms: i64,
     pub cast: u64,
     pub endpoint: &'static str,
@@ -69,21 +70,24 @@ impl Said {
 impl Sent {
     pub fn record(&self) -> Vec<u8> {
         let body = self.said.body(self.cast);
-        let (vendor, tenant, endpoint) = (VENDOR, TENANT, self.endpoint);
+        let (vendor, tenant, endpoint) = (VENDOR, self.tenant, self.endpoint);
         Record { accept_id: self.accept_id, auth: Auth::Hmac, vendor, tenant, endpoint, traceparent: None, body: body.as_bytes() }.encode()
     }
 }
 
 /// Makes one delivery after the other.
 pub struct Vendors {
+    tenants: &'static [&'static str],
+    /// Of each tenant.
+    casts: u64,
     made: u64,
     /// What could come again.
     recent: Vec<Sent>,
 }
 
 impl Vendors {
-    pub fn new() -> Vendors {
-        Vendors { made: 0, recent: Vec::new() }
+    pub fn new(tenants: &'static [&'static str], casts: u64) -> Vendors {
+        Vendors { tenants, casts, made: 0, recent: Vec::new() }
     }
 
     pub fn next(&mut self, dice: &mut Dice, now_ms: i64) -> Sent {
@@ -131,9 +135,11 @@ impl Vendors {
             data: dice.below(if has_id { 1000 } else { 2 }),
             number,
         };
+        let tenant = dice.below(self.tenants.len() as u64);
         // Those that say it all alone touch nobody.
-        let cast = if matches!(word, "huge" | "poison" | "strange") { CASTS } else { dice.below(CASTS) };
-        Sent { accept_id, at_ms: now_ms, cast, endpoint: ENDPOINTS[dice.below(2) as usize], said }
+        let cast = if matches!(word, "huge" | "poison" | "strange") { self.casts } else { dice.below(self.casts) };
+        let (tenant, cast) = (self.tenants[tenant as usize], tenant * (self.casts + 1) + cast);
+        Sent { accept_id, tenant, at_ms: now_ms, cast, endpoint: ENDPOINTS[dice.below(2) as usize], said }
     }
 }
 

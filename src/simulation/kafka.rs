@@ -1,15 +1,17 @@
-//! A model of Kafka: one cluster, one transactional id, and what goes wrong with them. What it answers is what a real
+//! A model of Kafka: one cluster, its transactional ids, and what goes wrong with them. What it answers is what a real
 //! broker was seen to answer (`situations`).
 //!
 //! The cluster outlives its clients. A client is a producer with an epoch; it learns of anything only by its own calls.
 //! Knows no journal and no oracle.
 
-use std::collections::BTreeMap;
-
 use crate::envelope::Outgoing;
 use crate::journal::disk::driven::Dice;
 use crate::kafka::{Cause, Checkpoint, Class, Fault};
 use crate::planted::{self, Bug};
+
+mod cluster;
+
+pub use cluster::{Cluster, committed};
 
 /// A transaction older than this is aborted by its coordinator.
 pub const TRANSACTION_TIMEOUT_MS: i64 = 60_000;
@@ -39,74 +41,6 @@ pub enum Mishap {
     FatalDone,
 }
 
-pub struct Cluster {
-    pub id: u64,
-    /// What a `read_committed` reader sees, in order.
-    pub committed: Vec<Outgoing>,
-    pub checkpoint: Option<Checkpoint>,
-    pub topics: BTreeMap<String, Topic>,
-    /// Nobody is reached before this time.
-    pub away_until_ms: i64,
-    epoch: u64,
-    open: Option<Open>,
-}
-
-/// A transaction as its coordinator knows it.
-struct Open {
-    began_ms: i64,
-    records: Vec<Outgoing>,
-    checkpoint: Option<Checkpoint>,
-    end: End,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    Undecided,
-    /// To be committed for sure; the markers are not written yet.
-    Prepared,
-}
-
-impl Cluster {
-    pub fn new(id: u64) -> Cluster {
-        Cluster { id, committed: Vec::new(), checkpoint: None, topics: BTreeMap::new(), away_until_ms: 0, epoch: 0, open: None }
-    }
-
-    pub fn holds_transaction(&self) -> bool {
-        self.open.is_some()
-    }
-
-    /// The markers of a prepared commit are written.
-    pub fn complete(&mut self) -> bool {
-        let is_prepared = self.open.as_ref().is_some_and(|open| open.end == End::Prepared);
-        if is_prepared {
-            self.apply();
-        }
-        is_prepared
-    }
-
-    /// The coordinator aborts what has been open for too long, and fences its producer.
-    pub fn time_out(&mut self, now_ms: i64) -> bool {
-        let is_old = |open: &Open| open.end == End::Undecided && now_ms - open.began_ms > TRANSACTION_TIMEOUT_MS;
-        let times_out = self.open.as_ref().is_some_and(is_old);
-        if times_out {
-            self.fence();
-        }
-        times_out
-    }
-
-    /// Aborts what is open, under a new epoch.
-    pub fn fence(&mut self) {
-        self.open = None;
-        self.epoch += 1;
-    }
-
-    fn apply(&mut self) {
-        let Some(open) = self.open.take() else { return };
-        self.committed.extend(open.records);
-        self.checkpoint = open.checkpoint.or(self.checkpoint.take());
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Idle,
@@ -125,6 +59,7 @@ enum Done {
 
 /// One producer.
 pub struct Producer {
+    id: u64,
     epoch: u64,
     state: State,
     broken: Option<Class>,
@@ -145,15 +80,15 @@ fn misused() -> Fault {
 }
 
 impl Producer {
-    pub fn new() -> Producer {
-        Producer { epoch: 0, state: State::Idle, broken: None, echoes: false }
+    pub fn new(id: u64) -> Producer {
+        Producer { id, epoch: 0, state: State::Idle, broken: None, echoes: false }
     }
 
     /// As if the one before had come to an end.
-    pub fn taking_over(cluster: &mut Cluster) -> Producer {
+    pub fn taking_over(cluster: &mut Cluster, id: u64) -> Producer {
         cluster.complete();
-        cluster.fence();
-        Producer { epoch: cluster.epoch, ..Producer::new() }
+        cluster.fence(id);
+        Producer { epoch: cluster.epoch(id), ..Producer::new(id) }
     }
 
     pub fn init(&mut self, cluster: &mut Cluster, mishap: Option<Mishap>) -> Result<(), Fault> {
@@ -164,11 +99,11 @@ impl Producer {
             Some(Mishap::AnswerLost | Mishap::AppendedAnswerLost) | None => {}
         }
         cluster.complete();
-        cluster.fence();
+        cluster.fence(self.id);
         if mishap.is_some() {
             return Err(fault(Class::Retriable, Cause::TimedOut));
         }
-        (self.epoch, self.state) = (cluster.epoch, State::Idle);
+        (self.epoch, self.state) = (cluster.epoch(self.id), State::Idle);
         Ok(())
     }
 
@@ -205,7 +140,7 @@ impl Producer {
 
     fn send(&mut self, cluster: &mut Cluster, record: &Outgoing, now_ms: i64) -> Result<(), Fault> {
         // A fenced producer's records are purged, or the reason is told: as it happens.
-        if self.epoch != cluster.epoch && now_ms % 2 == 0 {
+        if self.epoch != cluster.epoch(self.id) && now_ms % 2 == 0 {
             return Err(self.refused(Cause::Other, ""));
         }
         self.not_fenced(cluster)?;
@@ -222,15 +157,14 @@ impl Producer {
         if std::mem::take(&mut self.echoes) {
             return Err(self.refused(Cause::Other, &record.topic));
         }
-        let open = Open { began_ms: now_ms, records: Vec::new(), checkpoint: None, end: End::Undecided };
-        cluster.open.get_or_insert(open).records.push(record.clone());
+        cluster.write(self.id, record, now_ms);
         Ok(())
     }
 
     pub fn send_offsets(
         &mut self,
         cluster: &mut Cluster,
-        checkpoint: &Checkpoint,
+        checkpoints: &[Checkpoint],
         now_ms: i64,
         mishap: Option<Mishap>,
     ) -> Result<(), Fault> {
@@ -245,11 +179,10 @@ impl Producer {
             Some(Mishap::Fatal) => return Err(self.broken(Class::Fatal, Cause::Other)),
             _ => {}
         }
-        if let Some(Topic::Missing) = cluster.topics.get(&checkpoint.topic) {
-            return Err(self.refused(Cause::UnknownTopic, &checkpoint.topic));
+        if let Some(missing) = checkpoints.iter().find(|one| cluster.topics.get(&one.topic) == Some(&Topic::Missing)) {
+            return Err(self.refused(Cause::UnknownTopic, &missing.topic));
         }
-        let open = Open { began_ms: now_ms, records: Vec::new(), checkpoint: None, end: End::Undecided };
-        cluster.open.get_or_insert(open).checkpoint = Some(checkpoint.clone());
+        cluster.move_checkpoints(self.id, checkpoints, now_ms);
         match mishap {
             Some(Mishap::FatalDone) => Err(self.broken(Class::Fatal, Cause::Other)),
             Some(_) => Err(fault(Class::Retriable, Cause::TimedOut)),
@@ -271,7 +204,7 @@ impl Producer {
         }
         match mishap {
             None => {
-                cluster.apply();
+                cluster.apply(self.id);
                 self.state = State::Idle;
                 Ok(())
             }
@@ -282,14 +215,14 @@ impl Producer {
                 Err(fault(Class::Retriable, Cause::TimedOut))
             }
             Some(Mishap::AnswerLost | Mishap::AppendedAnswerLost) => {
-                decide(cluster, dice);
+                cluster.decide(self.id, dice);
                 self.state = State::InDoubt(Done::Yes);
                 Err(fault(Class::Retriable, Cause::TimedOut))
             }
             Some(Mishap::Refused) if self.state == State::Began => Err(self.refused(Cause::Other, "")),
             Some(Mishap::Refused | Mishap::Fatal) => Err(self.broken(Class::Fatal, Cause::Other)),
             Some(Mishap::FatalDone) => {
-                decide(cluster, dice);
+                cluster.decide(self.id, dice);
                 Err(self.broken(Class::Fatal, Cause::Other))
             }
         }
@@ -306,7 +239,7 @@ impl Producer {
             Some(Mishap::Fatal | Mishap::FatalDone | Mishap::Refused) => return Err(self.broken(Class::Fatal, Cause::Other)),
             _ => {}
         }
-        cluster.open = None;
+        cluster.abort(self.id);
         if mishap.is_some() {
             return Err(fault(Class::Retriable, Cause::TimedOut));
         }
@@ -328,7 +261,7 @@ impl Producer {
     }
 
     fn not_fenced(&mut self, cluster: &Cluster) -> Result<(), Fault> {
-        if self.epoch == cluster.epoch { Ok(()) } else { Err(self.broken(Class::Fenced, Cause::Fenced)) }
+        if self.epoch == cluster.epoch(self.id) { Ok(()) } else { Err(self.broken(Class::Fenced, Cause::Fenced)) }
     }
 
     fn broken(&mut self, class: Class, cause: Cause) -> Fault {
@@ -336,25 +269,9 @@ impl Producer {
         fault(class, cause)
     }
 
-    fn refused(&mut self, cause: Cause, topic: &str) -> Fault {
+    /// The transaction can only be aborted.
+    pub fn refused(&mut self, cause: Cause, topic: &str) -> Fault {
         self.state = State::MustAbort;
         of_topic(Class::Abortable, cause, topic)
-    }
-}
-
-/// The checkpoint as committed; nobody is told while a commit is prepared and not complete.
-pub fn committed(cluster: &Cluster, mishap: Option<Mishap>) -> Result<Option<Checkpoint>, Fault> {
-    let unstable = cluster.open.as_ref().is_some_and(|open| open.end == End::Prepared && open.checkpoint.is_some());
-    if mishap.is_some() || unstable {
-        return Err(fault(Class::Retriable, Cause::TimedOut));
-    }
-    Ok(cluster.checkpoint.clone())
-}
-
-/// From here on it will be committed, sooner or later.
-fn decide(cluster: &mut Cluster, dice: &mut Dice) {
-    match &mut cluster.open {
-        Some(open) if dice.one_in(2) => open.end = End::Prepared,
-        _ => cluster.apply(),
     }
 }

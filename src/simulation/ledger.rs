@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use uuid::Uuid;
 
-use super::deliveries::{DEAD, PERSON, Sent, TENANT, VENDOR};
+use super::deliveries::{DEAD, PERSON, Sent, VENDOR};
 use super::{BODY_REPEAT_MS, ENDPOINT_REPEAT_MS, WINDOW_MS};
 use crate::envelope::Outgoing;
 
@@ -14,11 +14,16 @@ use crate::envelope::Outgoing;
 pub struct Entry {
     pub sent: Sent,
     pub accepted: bool,
-    /// Seq and receipt time as the journal gave them back.
+    /// Seq and receipt time as the journal gives them back.
     pub stored: Option<(u64, i64)>,
+    /// Of the journal: what was in the one before is not remembered.
+    era: u64,
     /// The journal that held it has lost it, or keeps it where nobody publishes from.
     pub excused: bool,
 }
+
+/// What a topic's readers see, by its place in the log.
+pub type Committed = BTreeMap<u64, Outgoing>;
 
 /// Whether every life could read again all that the lives before it knew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +39,7 @@ pub struct Ledger {
     /// Visits and persons of which a journal has lost something that it knew: what repeats among them is open.
     pub doubtful: BTreeSet<u64>,
     /// Of clusters that are no more: what they held, and from which seq on their successor may hold it again.
-    pub replaced: Vec<(Vec<Outgoing>, u64)>,
+    pub replaced: Vec<(Committed, u64)>,
 }
 
 impl Entry {
@@ -65,7 +70,21 @@ struct Fact {
 impl Ledger {
     pub fn sent(&mut self, sent: Sent) {
         self.by_accept_id.insert(sent.accept_id, self.entries.len());
-        self.entries.push(Entry { sent, accepted: false, stored: None, excused: false });
+        self.entries.push(Entry { sent, accepted: false, stored: None, era: 0, excused: false });
+    }
+
+    /// The journal holds it, whoever is told.
+    pub fn appended(&mut self, sent: Sent, era: u64, offset: u64, received_ms: i64) {
+        self.by_accept_id.insert(sent.accept_id, self.entries.len());
+        self.entries.push(Entry { sent, accepted: false, stored: Some((offset, received_ms)), era, excused: false });
+    }
+
+    /// The journal is no more: what is not published yet may never be.
+    pub fn era_ends(&mut self, era: u64, committed: &Committed) {
+        let published: BTreeSet<Uuid> = committed.values().map(accept_id_of).collect();
+        for entry in self.entries.iter_mut().filter(|entry| entry.era == era) {
+            entry.excused |= !published.contains(&entry.sent.accept_id);
+        }
     }
 
     pub fn accepted(&mut self, accept_id: Uuid) {
@@ -92,10 +111,10 @@ impl Ledger {
     }
 
     /// Everything that the promises say, of the topics of the last cluster and of those before it.
-    pub fn judge(&self, committed: &[Outgoing], damages: usize, window: Window) -> Result<(), String> {
+    pub fn judge(&self, committed: &Committed, damages: usize, window: Window) -> Result<(), String> {
         let mut everywhere: BTreeMap<Uuid, &Outgoing> = BTreeMap::new();
         let mut allowed_again = 0;
-        let clusters = self.replaced.iter().map(|(records, from)| (records.as_slice(), *from)).chain([(committed, u64::MAX)]);
+        let clusters = self.replaced.iter().map(|(records, from)| (records, *from)).chain([(committed, u64::MAX)]);
         for (records, again_from) in clusters {
             let here = self.once_and_in_order(records)?;
             for (accept_id, record) in here {
@@ -111,10 +130,10 @@ impl Ledger {
         if window == Window::Whole { self.as_expected(&everywhere) } else { Ok(()) }
     }
 
-    fn once_and_in_order<'r>(&self, records: &'r [Outgoing]) -> Result<BTreeMap<Uuid, &'r Outgoing>, String> {
+    fn once_and_in_order<'r>(&self, records: &'r Committed) -> Result<BTreeMap<Uuid, &'r Outgoing>, String> {
         let mut here = BTreeMap::new();
         let mut last: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-        for record in records {
+        for record in records.values() {
             let accept_id = accept_id_of(record);
             let index = *self.by_accept_id.get(&accept_id).ok_or("an event that nobody sent")?;
             if here.insert(accept_id, record).is_some() {
@@ -141,10 +160,10 @@ impl Ledger {
     }
 
     fn as_expected(&self, everywhere: &BTreeMap<Uuid, &Outgoing>) -> Result<(), String> {
-        let mut casts: BTreeMap<u64, Vec<(usize, &Entry)>> = BTreeMap::new();
+        let mut casts: BTreeMap<(u64, u64), Vec<(usize, &Entry)>> = BTreeMap::new();
         for (index, entry) in self.entries.iter().enumerate() {
             if entry.stored.is_some() && !self.doubtful.contains(&entry.sent.cast) {
-                casts.entry(entry.sent.cast).or_default().push((index, entry));
+                casts.entry((entry.era, entry.sent.cast)).or_default().push((index, entry));
             }
         }
         for told in casts.values() {
@@ -229,7 +248,7 @@ fn fates(told: &[(usize, &Entry)]) -> Vec<(usize, Fate)> {
         if said.event_id.is_none() {
             body = Some((now_ms, said.data));
         }
-        let (prefix, cast) = (format!("{VENDOR}/{TENANT}"), sent.cast);
+        let (prefix, cast) = (format!("{VENDOR}/{}", sent.tenant), sent.cast);
         let key = if said.names_person || known { format!("{prefix}/person/P{cast}") } else { format!("{prefix}/visit/V{cast}") };
         fates.push((*index, Fate::Published { key, stale }));
     }

@@ -9,16 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::kafka::{self, CALL_MS, Cluster, Mishap, Producer};
+use super::broker::{Membership, Scene};
+use super::ground::Ground;
 use super::world::World;
 use crate::delivery::Record;
-use crate::envelope::Outgoing;
 use crate::journal::disk::DiskSource;
 use crate::journal::disk::driven::{Killed, Log, ModelDisk, Writer, keep_house};
 use crate::journal::{Assignment, Checkpoint, Past, Position, ReadError, ReadLimit, Source, Stored};
-use crate::kafka::{Broker, Cause, Class, Fault};
+use crate::kafka::Fault;
 use crate::planted::{self, Bug};
-use crate::relay::Clock;
 use crate::shutdown::Stop;
 
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -92,9 +91,55 @@ impl Process {
         lock(&self.writer).close();
         self.log.sync_mark();
     }
+}
+
+impl Scene for Arc<Process> {
+    fn ground(&self) -> &Ground {
+        &self.world
+    }
 
     fn turn(&self) {
         self.world.clone().turn(self);
+    }
+
+    fn wait_ms(&self, ms: i64) {
+        self.world.pass_ms(ms);
+        self.turn();
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.world.now_ms()
+    }
+
+    fn transactional_id(&self) -> u64 {
+        0
+    }
+
+    fn reaches_kafka(&self) -> bool {
+        !self.world.is_away()
+    }
+
+    fn id_is_forgotten(&self) -> bool {
+        self.world.id_is_forgotten()
+    }
+
+    /// Nobody joins the group of a disk.
+    fn membership(&self) -> Result<Membership, Fault> {
+        Ok(None)
+    }
+
+    fn is_member(&self, _membership: Membership) -> bool {
+        true
+    }
+
+    fn seen(&self, checkpoint: Checkpoint) -> Checkpoint {
+        if planted::is(Bug::OwnerNotCompared) { Checkpoint { metadata: self.log.owner(), ..checkpoint } } else { checkpoint }
+    }
+
+    fn has_committed(&self) {
+        if self.kin == Kin::First {
+            self.world.leave_copy();
+        }
     }
 }
 
@@ -202,121 +247,5 @@ impl Source for SimulatedSource {
 
     fn disown(&mut self, winner: &str) {
         self.inner.disown(winner);
-    }
-}
-
-/// The client of the model Kafka, with the world's turn at each call.
-pub struct SimulatedBroker {
-    process: Arc<Process>,
-    producer: Option<Producer>,
-}
-
-const ANY: &[Mishap] =
-    &[Mishap::Unheard, Mishap::AnswerLost, Mishap::AppendedAnswerLost, Mishap::Refused, Mishap::Fatal, Mishap::FatalDone];
-
-impl SimulatedBroker {
-    pub fn new(process: Arc<Process>) -> SimulatedBroker {
-        SimulatedBroker { process, producer: None }
-    }
-
-    /// The world's turn, then whether Kafka is there, then the call, with its mishap.
-    fn call<T>(
-        &mut self,
-        away: Class,
-        call: impl FnOnce(&mut Producer, &mut Cluster, i64, Option<Mishap>) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
-        self.process.turn();
-        let world = self.process.world.clone();
-        if world.is_away() {
-            world.hit("kafka away");
-            world.pass_ms(CALL_MS);
-            self.process.turn();
-            return Err(kafka::fault(away, Cause::Unreachable));
-        }
-        let mishap = world.mishap(ANY);
-        let mut cluster = lock(&world.cluster);
-        if cluster.time_out(world.now_ms()) {
-            world.hit("coordinator timed out");
-        }
-        let producer = self.producer.as_mut().ok_or_else(|| kafka::fault(Class::Fatal, Cause::State))?;
-        if world.id_is_forgotten() {
-            producer.forget();
-        }
-        call(producer, &mut cluster, world.now_ms(), mishap)
-    }
-}
-
-impl Broker for SimulatedBroker {
-    fn build(&mut self) -> Result<(), Fault> {
-        self.process.turn();
-        self.producer = Some(Producer::new());
-        Ok(())
-    }
-
-    fn init(&mut self) -> Result<(), Fault> {
-        self.call(Class::Retriable, |producer, cluster, _, mishap| producer.init(cluster, mishap))
-    }
-
-    fn cluster_id(&mut self) -> Option<String> {
-        Some(lock(&self.process.world.cluster).id.to_string())
-    }
-
-    fn committed(&mut self, _topic: &str, _partition: i32) -> Result<Option<Checkpoint>, Fault> {
-        let found = self.call(Class::Retriable, |_, cluster, _, mishap| kafka::committed(cluster, mishap))?;
-        let ours = || self.process.log.owner();
-        Ok(found.map(|found| if planted::is(Bug::OwnerNotCompared) { Checkpoint { metadata: ours(), ..found } } else { found }))
-    }
-
-    fn begin(&mut self) -> Result<(), Fault> {
-        self.process.turn();
-        self.producer.as_mut().ok_or_else(|| kafka::fault(Class::Fatal, Cause::State))?.begin()
-    }
-
-    fn publish(&mut self, records: &[Outgoing]) -> Result<(), Fault> {
-        self.call(Class::Abortable, |producer, cluster, now_ms, mishap| producer.publish(cluster, records, now_ms, mishap))
-    }
-
-    fn send_offsets(&mut self, checkpoints: &[Checkpoint]) -> Result<(), Fault> {
-        let [checkpoint] = checkpoints else { panic!("a disk journal has one partition") };
-        if planted::is(Bug::CheckpointBeforeTheRecords) {
-            lock(&self.process.world.cluster).checkpoint = Some(checkpoint.clone());
-        }
-        self.call(Class::Retriable, |producer, cluster, now_ms, mishap| producer.send_offsets(cluster, checkpoint, now_ms, mishap))
-    }
-
-    fn commit(&mut self) -> Result<(), Fault> {
-        let world = self.process.world.clone();
-        let ended = self.call(Class::Retriable, |producer, cluster, _, mishap| producer.commit(cluster, mishap, &mut lock(&world.dice)));
-        match ended {
-            Err(Fault { class: Class::Retriable, .. }) if planted::is(Bug::UnknownCommitTakenForDone) => {
-                self.producer = Some(Producer::taking_over(&mut lock(&world.cluster)));
-                Ok(())
-            }
-            Ok(()) => {
-                if self.process.kin == Kin::First {
-                    world.leave_copy();
-                }
-                Ok(())
-            }
-            failed => failed,
-        }
-    }
-
-    fn abort(&mut self) -> Result<(), Fault> {
-        self.call(Class::Retriable, |producer, cluster, _, mishap| producer.abort(cluster, mishap))
-    }
-}
-
-/// Time that passes only when somebody waits for it, or the world says so.
-pub struct SimulatedClock(pub Arc<Process>);
-
-impl Clock for SimulatedClock {
-    fn now_ms(&self) -> i64 {
-        self.0.world.now_ms()
-    }
-
-    fn sleep(&self, time: Duration) {
-        self.0.world.pass_ms(time.as_millis() as i64);
-        self.0.turn();
     }
 }

@@ -59,7 +59,7 @@ impl Played {
 
     fn committed(&mut self) -> String {
         self.cluster.complete();
-        match committed(&self.cluster, None).expect("nothing is prepared any more") {
+        match committed(&self.cluster, 0, None).expect("nothing is open any more") {
             None => "none".to_owned(),
             Some(found) => format!("{} {}", found.next, found.metadata),
         }
@@ -83,7 +83,7 @@ impl Played {
         self.now_ms += if self.away { CALL_MS } else { 1 };
         self.cluster.time_out(self.now_ms);
         if verb == "build" {
-            self.producers.insert(name.to_owned(), Producer::new());
+            self.producers.insert(name.to_owned(), Producer::new(0));
             return Ok(());
         }
         let producer = self.producers.get_mut(name).expect("it was built");
@@ -92,7 +92,7 @@ impl Played {
             "init" => producer.init(cluster, mishap),
             "begin" => producer.begin(),
             "publish" => producer.publish(cluster, &records(argument), *now_ms, mishap),
-            "offsets" => producer.send_offsets(cluster, &checkpoint(name, argument), *now_ms, mishap),
+            "offsets" => producer.send_offsets(cluster, &[checkpoint(name, argument)], *now_ms, mishap),
             "commit" => producer.commit(cluster, mishap, dice),
             "abort" => producer.abort(cluster, mishap),
             _ => panic!("no such call: {call}"),

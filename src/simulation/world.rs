@@ -3,17 +3,16 @@
 //! It decides; `process` lets it happen. Once everything has been sent and enough has gone wrong, all faults end,
 //! and what was accepted must come out without anybody's help.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::deliveries::{Sent, Vendors};
-use super::kafka::{Cluster, Mishap};
-use super::ledger::Ledger;
+use super::deliveries::{CASTS, Sent, TENANT, Vendors};
+use super::ground::Ground;
 use super::process::{Kin, Process, die, lock};
 use crate::journal::Checkpoint;
 use crate::journal::disk::driven::{Dice, ModelDisk, Snapshot};
+use crate::metrics::Metrics;
 
 mod faults;
 
@@ -24,9 +23,6 @@ pub const DELIVERIES_MIN: u64 = 200;
 pub const FAULTS_MIN: u64 = 5;
 /// The world's turns within which everything must have drained, once nothing goes wrong any more.
 const DRAIN_TURNS_MAX: u64 = 20_000;
-
-/// In the year 2001.
-const START_US: u64 = 1_000_000_000_000_000;
 
 /// How the present life ends, or what comes after it.
 #[derive(Default)]
@@ -45,19 +41,13 @@ struct Copy {
 }
 
 pub struct World {
-    pub dice: Mutex<Dice>,
-    pub clock_us: Arc<AtomicU64>,
-    pub cluster: Mutex<Cluster>,
-    pub ledger: Mutex<Ledger>,
-    pub hits: Mutex<BTreeMap<&'static str, u64>>,
+    ground: Ground,
+    pub metrics: Arc<Metrics>,
     pub after: Mutex<After>,
     pub damages: AtomicU64,
     pub window_shrank: AtomicBool,
-    vendors: Mutex<Vendors>,
     plan: Mutex<Plan>,
     id_forgotten: AtomicBool,
-    /// One of the calls to Kafka in this many goes wrong by itself; 0: none.
-    mishap_every: u64,
     /// Faults of this seed, out of all.
     faults: Vec<&'static str>,
 }
@@ -65,7 +55,6 @@ pub struct World {
 struct Plan {
     deliveries_left: u64,
     faults: u64,
-    healed: bool,
     /// There was nothing left to read after that.
     drained: bool,
     drain_turns: u64,
@@ -75,6 +64,14 @@ struct Plan {
     /// Seqs may come again, or a checkpoint may lie beyond them.
     rolled_back: bool,
     copy: Option<Copy>,
+}
+
+impl Deref for World {
+    type Target = Ground;
+
+    fn deref(&self) -> &Ground {
+        &self.ground
+    }
 }
 
 impl World {
@@ -88,7 +85,6 @@ impl World {
         let plan = Plan {
             deliveries_left,
             faults: faults_none,
-            healed: false,
             drained: false,
             drain_turns: turns_none,
             snapshot: None,
@@ -97,50 +93,21 @@ impl World {
             copy: None,
         };
         World {
-            dice: Mutex::new(dice),
-            clock_us: Arc::new(AtomicU64::new(START_US)),
-            cluster: Mutex::new(Cluster::new(0)),
-            ledger: Mutex::default(),
-            hits: Mutex::default(),
+            ground: Ground::new(dice, Vendors::new(&[TENANT], CASTS), mishap_every),
+            metrics: Arc::new(Metrics::new()),
             after: Mutex::default(),
             damages: AtomicU64::new(0),
             window_shrank: AtomicBool::new(false),
-            vendors: Mutex::new(Vendors::new()),
             plan: Mutex::new(plan),
             id_forgotten: AtomicBool::new(false),
-            mishap_every,
             faults,
         }
     }
 
-    /// Counts it, and shows it where one seed runs alone.
-    pub fn hit(&self, what: &'static str) {
-        tracing::info!(at_ms = self.now_ms() - START_US as i64 / 1000, sent = lock(&self.ledger).entries.len(), what, "happened");
-        *lock(&self.hits).entry(what).or_default() += 1;
-    }
-
-    pub fn now_ms(&self) -> i64 {
-        (self.clock_us.load(Ordering::Relaxed) / 1000) as i64
-    }
-
-    pub fn pass_ms(&self, ms: i64) {
-        self.clock_us.fetch_add(ms.max(0) as u64 * 1000, Ordering::Relaxed);
-    }
-
-    pub fn below(&self, bound: u64) -> u64 {
-        lock(&self.dice).below(bound)
-    }
-
     pub fn next_delivery(&self) -> Sent {
-        // No journal takes more than a record in a microsecond.
-        self.clock_us.fetch_add(20 + self.below(100), Ordering::Relaxed);
-        let sent = lock(&self.vendors).next(&mut lock(&self.dice), self.now_ms());
+        let sent = self.next_sent();
         lock(&self.ledger).sent(sent.clone());
         sent
-    }
-
-    pub fn is_healed(&self) -> bool {
-        lock(&self.plan).healed
     }
 
     pub fn drained(&self) {
@@ -151,29 +118,8 @@ impl World {
         lock(&self.plan).drained
     }
 
-    pub fn is_away(&self) -> bool {
-        self.now_ms() < lock(&self.cluster).away_until_ms
-    }
-
     pub fn id_is_forgotten(&self) -> bool {
         self.id_forgotten.swap(false, Ordering::Relaxed)
-    }
-
-    /// A call to Kafka that goes wrong by itself.
-    pub fn mishap(&self, ways: &[Mishap]) -> Option<Mishap> {
-        if self.mishap_every == 0 || self.is_healed() || self.below(self.mishap_every) > 0 {
-            return None;
-        }
-        let mishap = ways[self.below(ways.len() as u64) as usize];
-        self.hit(match mishap {
-            Mishap::Unheard => "call unheard",
-            Mishap::AnswerLost => "answer lost",
-            Mishap::AppendedAnswerLost => "appended, answer lost",
-            Mishap::Refused => "call refused",
-            Mishap::Fatal => "fatal",
-            Mishap::FatalDone => "fatal, but done",
-        });
-        Some(mishap)
     }
 
     /// Kafka has everything before it, and the mark says so.
@@ -203,7 +149,7 @@ impl World {
     /// With what was not synced of the disk, the mark may have gone; and with it what a new cluster had to be told.
     pub fn forget_mark(&self) {
         lock(&self.plan).marked = None;
-        if lock(&self.cluster).checkpoint.is_none()
+        if lock(&self.cluster).checkpoints.is_empty()
             && let Some((_, again_from)) = lock(&self.ledger).replaced.last_mut()
         {
             *again_from = 0;
@@ -272,14 +218,12 @@ impl World {
     }
 
     fn heal_if_done(&self, process: &Process) {
-        let mut plan = lock(&self.plan);
+        let plan = lock(&self.plan);
         if plan.deliveries_left > 0 || plan.faults < FAULTS_MIN || process.kin == Kin::Copy {
             return;
         }
-        plan.healed = true;
         process.disk.heal();
-        let mut cluster = lock(&self.cluster);
-        cluster.topics.clear();
-        cluster.away_until_ms = 0;
+        drop(plan);
+        self.heal();
     }
 }

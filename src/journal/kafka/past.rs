@@ -31,29 +31,33 @@ impl Settled {
     }
 }
 
-/// Tells of the past in order, in pieces. `settled` tells of what was before it, and then of the last record told.
-pub(super) fn review<R: RawTopic>(
-    raw: &mut R,
-    settled: &mut Settled,
-    past: Past,
-    tell: &mut dyn FnMut(&[Stored]) -> ControlFlow<()>,
-) -> Result<(), ReadError> {
+/// The first record of that past; none where nothing was written yet.
+pub(super) fn begin<R: RawTopic>(raw: &mut R, past: &Past) -> Result<Option<u64>, ReadError> {
     let partition = past.until.partition;
     let there = raw.bounds(partition)?;
-    let Some(latest_ms) = receipt(raw, past.until, &there)? else { return Ok(()) };
+    let Some(latest_ms) = receipt(raw, past.until, &there)? else { return Ok(None) };
     let since = raw.since(partition, latest_ms.saturating_sub(past.window_ms))?.unwrap_or(there.end);
-    let from = past.from.max(since).max(there.start);
-    if settled.next != from {
-        *settled = Settled { next: from, latest_ms: 0, accept_id: String::new() };
-    }
+    Ok(Some(past.from.max(since).max(there.start)))
+}
+
+/// Tells of the records from `settled` on, in order, in pieces; `settled` follows what was told.
+pub(super) fn tell<R: RawTopic>(
+    raw: &mut R,
+    settled: &mut Settled,
+    until: Position,
+    tell: &mut dyn FnMut(&[Stored]) -> ControlFlow<()>,
+) -> Result<(), ReadError> {
+    let Position { partition, offset } = until;
+    let mut place = settled.clone();
     let (mut piece, mut bytes, mut told) = (Vec::new(), 0, ControlFlow::Continue(()));
-    raw.walk(partition, from..past.until.offset, &mut |raw| {
-        *settled = settled.behind(&raw);
+    raw.walk(partition, place.next..offset, &mut |raw| {
+        place = place.behind(&raw);
         bytes += raw.value.len();
         let position = Position { partition, offset: raw.offset };
-        piece.push(Stored { position, received_ms: settled.latest_ms, bytes: raw.value });
+        piece.push(Stored { position, received_ms: place.latest_ms, bytes: raw.value });
         if piece.len() >= PIECE_RECORDS || bytes >= PIECE_BYTES {
             told = tell(&piece);
+            *settled = place.clone();
             piece.clear();
             bytes = 0;
         }
@@ -62,6 +66,7 @@ pub(super) fn review<R: RawTopic>(
     if !piece.is_empty() {
         let _ = tell(&piece);
     }
+    *settled = place;
     Ok(())
 }
 

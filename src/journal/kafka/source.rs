@@ -11,7 +11,7 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use super::backlog::Backlogs;
-use super::past::{Settled, accept_id, review};
+use super::past::{self, Settled, accept_id};
 use crate::journal::{Assignment, Checkpoint, Past, Position, ReadError, ReadLimit, Source, Stored};
 use crate::kafka::group::Change;
 use crate::kafka::raw::{Raw, RawTopic};
@@ -25,12 +25,12 @@ pub struct KafkaSource<R> {
     metrics: Arc<Metrics>,
 }
 
-/// One partition that is ours.
+/// One partition that is ours: the places of which the receipt is known.
 #[derive(Default)]
 struct Ours {
     /// What is known of all records before the next one to publish, or to review.
     settled: Settled,
-    /// Read, and not known to be in Kafka.
+    /// Behind it; read, and not known to be in Kafka.
     read: VecDeque<Settled>,
     /// What is odd about its checkpoint is told once.
     told: Told,
@@ -41,6 +41,25 @@ enum Told {
     #[default]
     NotYet,
     Yes,
+}
+
+impl Ours {
+    /// A place before it stays known: after a commit of unknown end the memory goes on from there.
+    fn resume(&mut self, next: u64, accept_id: String) {
+        if self.place(next).is_some() {
+            return;
+        }
+        self.read.clear();
+        if self.settled.next < next {
+            self.read.push_back(Settled { next, accept_id, ..self.settled });
+        } else {
+            self.settled = Settled { next, accept_id, latest_ms: 0 };
+        }
+    }
+
+    fn place(&self, next: u64) -> Option<&Settled> {
+        [&self.settled].into_iter().chain(&self.read).find(|place| place.next == next)
+    }
 }
 
 impl<R: RawTopic> KafkaSource<R> {
@@ -138,11 +157,7 @@ impl<R: RawTopic> Source for KafkaSource<R> {
         let offset = self.going_on_at(partition, checkpoint, &there)?;
         self.rest(partition);
         let named = checkpoint.filter(|checkpoint| checkpoint.next == offset).map(|checkpoint| checkpoint.metadata.clone());
-        let ours = self.ours(partition);
-        ours.read.clear();
-        if ours.settled.next != offset {
-            ours.settled = Settled { next: offset, latest_ms: 0, accept_id: named.unwrap_or_default() };
-        }
+        self.ours(partition).resume(offset, named.unwrap_or_default());
         self.backlogs.resumed(partition, offset, there.end);
         Ok(Position { partition, offset })
     }
@@ -171,8 +186,12 @@ impl<R: RawTopic> Source for KafkaSource<R> {
     }
 
     fn review(&mut self, past: Past, tell: &mut dyn FnMut(&[Stored]) -> ControlFlow<()>) -> Result<(), ReadError> {
-        let settled = &mut self.ours.entry(past.until.partition).or_default().settled;
-        review(&mut self.raw, settled, past, tell)
+        let Some(from) = past::begin(&mut self.raw, &past)? else { return Ok(()) };
+        let ours = self.ours.entry(past.until.partition).or_default();
+        // Where the memory stands, even if the walk breaks off with an error.
+        ours.settled = ours.place(from).cloned().unwrap_or(Settled { next: from, ..Settled::default() });
+        ours.read.clear();
+        past::tell(&mut self.raw, &mut ours.settled, past.until, tell)
     }
 
     fn checkpoint(&self, next: Position) -> Checkpoint {

@@ -162,7 +162,7 @@ impl World {
     fn restore(&self, fault: &'static str) -> bool {
         let both_lost = {
             let cluster = lock(&self.cluster);
-            cluster.checkpoint.is_none() && !cluster.committed.is_empty()
+            cluster.checkpoints.is_empty() && !cluster.committed.is_empty()
         };
         // With checkpoint and mark both gone nothing is promised.
         if both_lost {
@@ -199,12 +199,12 @@ impl World {
     fn expire(&self, process: &Process) -> bool {
         let mut cluster = lock(&self.cluster);
         let marked = lock(&self.plan).marked;
-        let is_known = cluster.checkpoint.as_ref().is_some_and(|checkpoint| Some(checkpoint.next) == marked);
+        let is_known = cluster.checkpoints.get(&0).is_some_and(|checkpoint| Some(checkpoint.next) == marked);
         if !is_known || cluster.holds_transaction() || !process.disk.is_well() {
             return false;
         }
         process.log.sync_mark();
-        cluster.checkpoint = None;
+        cluster.checkpoints.clear();
         true
     }
 
