@@ -102,7 +102,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
         return SETTINGS;
     }
     match error.downcast_ref::<OpenError>() {
-        Some(OpenError::Locked { .. } | OpenError::Disowned { .. }) => NOT_OURS,
+        Some(OpenError::Locked { .. } | OpenError::Disowned { .. } | OpenError::Undelivered { .. }) => NOT_OURS,
         _ => 1,
     }
 }

@@ -1,4 +1,4 @@
-//! Publishes what a folder holds that was disowned, and ends: the relay without listeners.
+//! Publishes what the folder of a disk journal holds, and ends: the relay without listeners.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -39,7 +39,10 @@ pub fn drain(settings: Settings, dir: &Path, stop: Arc<Stop>) -> Result<Drained>
     let metrics = Arc::new(Metrics::new());
     let options = disk::Options { dir: dir.to_owned(), ..settings.journal.options(&settings.kafka.checkpoint_topic) };
     let drain::Drain { source, id } = drain::open(options, metrics.clone())?;
-    let broker = KafkaBroker::new(settings.kafka.options(&id.to_string()), metrics.clone(), stop.clone());
+    let mut kafka = settings.kafka.options(&id.to_string());
+    // A disk journal's, also where the settings are a fleet's by now.
+    kafka.group = kafka.transactional_id.clone();
+    let broker = KafkaBroker::new(kafka, metrics.clone(), stop.clone());
     let broker = broker.map_err(|why| anyhow!("[kafka.properties]: {why}"))?;
     let prepare = Prepare::new(settings.prepare, Arc::new(Endpoints::new(settings.endpoints)));
     let clock = Box::new(WallClock { stop: stop.clone() });

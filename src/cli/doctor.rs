@@ -11,14 +11,15 @@ use serde_json::json;
 use super::ConfigFile;
 use super::health::{Said, ask};
 use super::show::{self, Color, paint};
-use crate::journal::disk::inspect::{Holder, inspect};
-use crate::settings::{self, Settings};
+use crate::journal::disk::inspect::{Holder, holder, inspect};
+use crate::settings::{self, Kind, Settings};
 
 mod cluster;
 mod disk;
 mod endpoints;
+mod fleet;
 
-/// Looks at settings, disk, Kafka, topics, endpoints and the running service; says what is wrong and what to do; exit 3 if
+/// Looks at settings, journal, Kafka, topics, endpoints and the running service; says what is wrong and what to do; exit 3 if
 /// there is a problem
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  waitbridge doctor --config /etc/waitbridge/waitbridge.toml\n\n\
@@ -87,10 +88,20 @@ impl Doctor {
         // None: never started, or not readable by this user; `disk` says which.
         let journal = inspect(&settings.journal.dir).ok();
         let stat = journal.as_ref().and_then(|journal| journal.stat().ok());
-        report.take(disk::look(&settings, journal.as_ref(), stat.as_ref()))?;
-        report.take(cluster::look(&settings, journal.as_ref()))?;
+        let holder = match &settings.journal.kind {
+            Kind::Disk => {
+                report.take(disk::look(&settings, journal.as_ref(), stat.as_ref()))?;
+                report.take(cluster::look(&settings, journal.as_ref()))?;
+                stat.map_or(Holder::Unknown, |stat| stat.holder)
+            }
+            Kind::Kafka(of) => {
+                report.take(fleet::folder(&settings.journal.dir, stat.as_ref()))?;
+                report.take(cluster::look_of_fleet(&settings, of))?;
+                holder(&settings.journal.dir)
+            }
+        };
         report.take(endpoints::look(&settings))?;
-        report.take(service(&settings, stat.map_or(Holder::Unknown, |stat| stat.holder)))?;
+        report.take(service(&settings, holder))?;
         report.end()
     }
 }

@@ -1,5 +1,5 @@
-//! `waitbridge journal`: what the journal on this disk holds, also beside the service that uses it. But for `drain` it only
-//! reads.
+//! `waitbridge journal`: what the journal holds, on this disk or in Kafka, also beside the services that use it. But for `drain` it
+//! only reads.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,10 +8,12 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use super::ConfigFile;
-use crate::journal::disk::inspect::{Inspection, inspect};
-use crate::settings;
+use crate::journal::disk::inspect::inspect;
+use crate::journal::{disk, kafka};
+use crate::settings::{self, Kind};
 
 mod drain;
+pub mod fleet;
 mod list;
 mod stat;
 mod verify;
@@ -46,22 +48,31 @@ impl Journal {
     }
 }
 
-/// Which journal.
+/// Which journal: that of the settings, or the one in a folder.
 #[derive(clap::Args)]
 struct Folder {
     #[command(flatten)]
     file: ConfigFile,
-    /// The journal's folder; without it journal.dir of the settings
+    /// The folder of a disk journal; without it the journal of the settings
     #[arg(long, value_name = "DIR", conflicts_with = "config")]
     dir: Option<PathBuf>,
 }
 
+/// A journal of either kind, to be looked at.
+enum Seen {
+    Disk(disk::inspect::Inspection),
+    Fleet { inspection: Box<kafka::inspect::Inspection>, group: String },
+}
+
 impl Folder {
-    fn inspect(&self) -> Result<Inspection> {
-        let dir = match &self.dir {
-            Some(dir) => dir.clone(),
-            None => settings::load(self.file.config.as_deref())?.journal.dir,
-        };
-        Ok(inspect(&dir)?)
+    fn inspect(&self) -> Result<Seen> {
+        if let Some(dir) = &self.dir {
+            return Ok(Seen::Disk(inspect(dir)?));
+        }
+        let settings = settings::load(self.file.config.as_deref())?;
+        Ok(match &settings.journal.kind {
+            Kind::Disk => Seen::Disk(inspect(&settings.journal.dir)?),
+            Kind::Kafka(of) => Seen::Fleet { inspection: Box::new(fleet::inspect(&settings.kafka, of)?), group: of.group.clone() },
+        })
     }
 }

@@ -93,13 +93,20 @@ fn wrongs(status: &Value) -> Vec<String> {
 
 fn journal_line(journal: &Value) -> String {
     let (records, waiting) = (count(whole(&journal["undelivered_records"]), "record"), bytes(whole(&journal["undelivered_bytes"])));
-    let (taken, most) = (bytes(whole(&journal["bytes"])), bytes(whole(&journal["bytes_max"])));
     let window = match whole_seconds(&journal["window_coverage_seconds"]) {
         // Read again at the first contact with Kafka.
         0 => "window not read yet".to_owned(),
         seconds => format!("window {}", age(Duration::from_secs(seconds))),
     };
-    format!("journal    {}; {records} undelivered, {waiting}; {taken} of {most}; {window}\n", text(&journal["state"]))
+    let (state, kind) = (text(&journal["state"]), text(&journal["kind"]));
+    match whole(&journal["bytes_max"]) {
+        // In Kafka: what is undelivered is that of the partitions that this replica has now.
+        0 => format!("journal    {kind}, {state}; {records} undelivered of this replica's partitions; {window}\n"),
+        most => {
+            let (taken, most) = (bytes(whole(&journal["bytes"])), bytes(most));
+            format!("journal    {kind}, {state}; {records} undelivered, {waiting}; {taken} of {most}; {window}\n")
+        }
+    }
 }
 
 fn kafka_line(kafka: &Value) -> String {

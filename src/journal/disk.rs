@@ -121,6 +121,11 @@ pub enum OpenError {
          and only `waitbridge journal drain --dir {}` may empty it", dir.display(), dir.display()
     )]
     Disowned { dir: PathBuf, record: String },
+    #[error(
+        "the disk journal in {} holds {records} deliveries that Kafka does not have, and journal.kind is \"kafka\": publish them with \
+         `waitbridge journal drain --dir {}`, or set another journal.dir", dir.display(), dir.display()
+    )]
+    Undelivered { dir: PathBuf, records: u64 },
     #[error("{} has format {found}, this waitbridge reads up to {FORMAT_VERSION}: start the newer one that wrote it", path.display())]
     NewerFormat { path: PathBuf, found: u32 },
     #[error("{} {why}", path.display())]
@@ -150,7 +155,10 @@ pub fn hold(dir: &Path) -> Result<Hold, OpenError> {
         storage::Lock::Taken(lock) => lock,
         storage::Lock::HeldBy(pid) => return Err(OpenError::Locked { dir: dir.to_owned(), pid }),
     };
-    Ok(Hold(lock))
+    match inspect::undelivered(dir)? {
+        0 => Ok(Hold(lock)),
+        records => Err(OpenError::Undelivered { dir: dir.to_owned(), records }),
+    }
 }
 
 /// The upper half, for the ingress.

@@ -27,6 +27,7 @@ use crate::kafka::raw::{KafkaRawTopic, RawTopic};
 use crate::metrics::Metrics;
 
 mod backlog;
+pub mod inspect;
 mod past;
 mod source;
 mod watch;
@@ -34,7 +35,7 @@ mod watch;
 use backlog::Backlogs;
 use past::Settled;
 pub use source::KafkaSource;
-pub use watch::Safety;
+pub use watch::{Safety, is_safe};
 use watch::{State, Watch};
 
 /// Of what is on its way when the journal closes.

@@ -12,6 +12,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, OwnedResourceSpe
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::groups::GroupMemberInfo;
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 
@@ -43,6 +44,13 @@ pub struct Overview {
 pub struct Member {
     pub id: i32,
     pub address: String,
+}
+
+/// A replica, as the coordinator of the group knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupMember {
+    pub host: String,
+    pub partitions: Vec<i32>,
 }
 
 impl Cluster {
@@ -95,6 +103,27 @@ impl Cluster {
         committed(&self.consumer, topic, 0, self.within)
     }
 
+    /// Who is in our group now, as its coordinator says.
+    pub fn members(&self) -> Result<Vec<GroupMember>, Fault> {
+        let started = Instant::now();
+        let groups = self.consumer.fetch_group_list(Some(&self.options.group), self.within);
+        let groups = groups.map_err(|error| self.unanswered(&error, started))?;
+        let member = |member: &GroupMemberInfo| GroupMember {
+            host: member.client_host().trim_start_matches('/').to_owned(),
+            partitions: member.assignment().and_then(assigned).unwrap_or_default(),
+        };
+        let mut members: Vec<GroupMember> = groups.groups().iter().flat_map(|group| group.members()).map(member).collect();
+        members.sort_by(|one, other| (&one.partitions, &one.host).cmp(&(&other.partitions, &other.host)));
+        Ok(members)
+    }
+
+    /// One setting of a broker; none where we may not look.
+    pub fn broker_setting(&self, broker: i32, key: &str) -> Option<String> {
+        let admin: AdminClient<Ears> = client_config(&self.options).create_with_context(self.ears.clone()).ok()?;
+        let (asked, options) = ([ResourceSpecifier::Broker(broker)], AdminOptions::new().request_timeout(Some(self.within)));
+        block_on(admin.describe_configs(&asked, &options)).ok()?.into_iter().flatten().find_map(|found| config_of(found).remove(key))
+    }
+
     /// Whether the cluster gives transactions to this client, tried under an id of its own: to try ours would fence the
     /// service that runs.
     pub fn try_transactions(&self) -> Result<String, Fault> {
@@ -129,6 +158,28 @@ impl Cluster {
             }
         }
     }
+}
+
+/// The partitions in a member's assignment, as the consumer protocol writes it: version i16, then topics, each with its name and
+/// its partitions; lengths are i32, of names i16.
+fn assigned(mut bytes: &[u8]) -> Option<Vec<i32>> {
+    fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = bytes.split_at_checked(count)?;
+        *bytes = rest;
+        Some(taken)
+    }
+    let number = |bytes: &mut &[u8]| Some(i32::from_be_bytes(take(bytes, 4)?.try_into().ok()?));
+    let mut partitions = Vec::new();
+    take(&mut bytes, 2)?;
+    for _ in 0..number(&mut bytes)? {
+        let name_bytes = i16::from_be_bytes(take(&mut bytes, 2)?.try_into().ok()?);
+        take(&mut bytes, name_bytes.try_into().ok()?)?;
+        for _ in 0..number(&mut bytes)? {
+            partitions.push(number(&mut bytes)?);
+        }
+    }
+    partitions.sort_unstable();
+    Some(partitions)
 }
 
 fn there(topics: &mut [(Spec, Standing)]) -> impl Iterator<Item = (&Spec, &mut Found)> {
@@ -203,4 +254,19 @@ impl ProducerContext for Ears {
     type DeliveryOpaque = ();
 
     fn delivery(&self, _result: &rdkafka::message::DeliveryResult<'_>, _opaque: ()) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assignment_is_read_as_it_is_written_and_one_that_is_cut_gives_nothing() {
+        let mut written = vec![0, 3, 0, 0, 0, 1, 0, 3, b'r', b'a', b'w', 0, 0, 0, 2];
+        written.extend([0, 0, 0, 4, 0, 0, 0, 1, 255, 255, 255, 255]);
+        assert_eq!(assigned(&written), Some(vec![1, 4]));
+        for cut in 0..written.len() - 4 {
+            assert_eq!(assigned(&written[..cut]), None, "{cut}");
+        }
+    }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::topics::{CLEANUP_POLICY, SEGMENT_MS, Spec};
+use super::topics::{CLEANUP_POLICY, Role, SEGMENT_MS, Spec};
 
 /// What the cluster has under a topic's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +95,11 @@ fn config_differences(spec: &Spec, found: &Found, config: &BTreeMap<String, Stri
     }
     let (kept, wanted) = (number("retention.ms").unwrap_or(-1), spec.retention_ms as i64);
     if (0..wanted).contains(&kept) {
-        all.push(problem("retention.ms", kept, wanted, "a consumer that was away for longer misses events"));
+        let advice = match spec.role {
+            Role::Raw => "deliveries that wait for longer are lost, and the window is shorter: raise it",
+            _ => "a consumer that was away for longer misses events",
+        };
+        all.push(problem("retention.ms", kept, wanted, advice));
     } else if kept != wanted {
         all.push(note("retention.ms", kept, wanted, "people's data is kept for longer"));
     }
@@ -104,7 +108,10 @@ fn config_differences(spec: &Spec, found: &Found, config: &BTreeMap<String, Stri
     }
     all.extend(insync_difference(spec, found, number("min.insync.replicas").unwrap_or(1)));
     if number("max.message.bytes").is_none_or(|bytes| bytes < spec.message_bytes_max as i64) {
-        let advice = "larger events become dead letters: raise it, or lower relay.value_max";
+        let advice = match spec.role {
+            Role::Raw => "larger deliveries are refused: raise it, or lower server.body_max",
+            _ => "larger events become dead letters: raise it, or lower relay.value_max",
+        };
         all.push(problem("max.message.bytes", text("max.message.bytes"), spec.message_bytes_max, advice));
     }
     all
@@ -131,7 +138,6 @@ fn note(what: &'static str, found: impl ToString, wanted: impl ToString, advice:
 
 #[cfg(test)]
 mod tests {
-    use super::super::topics::Role;
     use super::*;
 
     fn spec(role: Role) -> Spec {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::append::Appender;
-use super::cluster::Cluster;
+use super::cluster::{Cluster, GroupMember};
 use super::compare::Standing;
 use super::group::Group;
 use super::partitions::Partitions;
@@ -62,6 +62,11 @@ pub struct Survey {
 }
 
 impl Survey {
+    /// For those who look from another process; nobody sees that they do. Asks nobody yet.
+    pub fn open(options: &Options, topic: &str) -> Result<Survey, Fault> {
+        Survey::new(options, topic, &Context::new(Arc::default(), Arc::default(), Partitions::of(&options.topics)))
+    }
+
     fn new(options: &Options, topic: &str, context: &Context) -> Result<Survey, Fault> {
         // It looks at its leisure: a member would not wait for its answers.
         let group = Arc::new(Group::apart(options, context.clone())?);
@@ -81,6 +86,10 @@ impl Survey {
 
     pub fn partitions(&self) -> Result<Range<i32>, Fault> {
         self.cluster.partitions(&self.topic).map(|partitions| 0..partitions)
+    }
+
+    pub fn members(&self) -> Result<Vec<GroupMember>, Fault> {
+        self.cluster.members()
     }
 
     pub fn raw(&mut self) -> &mut KafkaRawTopic {

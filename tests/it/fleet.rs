@@ -1,6 +1,7 @@
 //! The Kafka journal: replicas without a disk, on a real Kafka. What breaks it stands in `breaks`.
 
 mod breaks;
+mod commands;
 
 use std::time::{Duration, Instant};
 

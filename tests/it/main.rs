@@ -24,6 +24,7 @@ mod fleet;
 mod kills;
 mod lives;
 mod look;
+mod migration;
 mod model;
 mod ops;
 mod privacy;

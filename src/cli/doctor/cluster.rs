@@ -4,15 +4,15 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::Notes;
+use super::{Notes, fleet};
 use crate::cli::show::count;
 use crate::cli::topics::{Compared, compared, words};
 use crate::journal::disk::inspect::Inspection;
-use crate::kafka::cluster::Cluster;
+use crate::kafka::cluster::{Cluster, Overview};
 use crate::kafka::compare::{Standing, Weight};
 use crate::kafka::topics::Spec;
 use crate::kafka::{Cause, Checkpoint, Fault};
-use crate::settings::Settings;
+use crate::settings::{Fleet, Settings};
 
 /// Of a name and a connection; all brokers at once.
 const REACH_WITHIN: Duration = Duration::from_secs(3);
@@ -20,11 +20,25 @@ const REACH_WITHIN: Duration = Duration::from_secs(3);
 const ASK_WITHIN: Duration = Duration::from_secs(4);
 
 pub(super) fn look(settings: &Settings, journal: Option<&Inspection>) -> Notes {
+    let id = journal.and_then(|journal| journal.id);
+    look_as(settings, &id.map_or("doctor".to_owned(), |id| id.to_string()), |notes, cluster, _| {
+        topics(notes, cluster, &settings.kafka.create);
+        checkpoint(notes, cluster.checkpoint(&settings.kafka.checkpoint_topic), journal);
+    })
+}
+
+pub(super) fn look_of_fleet(settings: &Settings, of: &Fleet) -> Notes {
+    look_as(settings, &of.replica, |notes, cluster, overview| {
+        topics(notes, cluster, &settings.kafka.create);
+        fleet::look(notes, settings, of, cluster, overview);
+    })
+}
+
+/// `own`: what the kind of journal has of its own in Kafka.
+fn look_as(settings: &Settings, id: &str, own: impl FnOnce(&mut Notes, &Cluster, &Overview)) -> Notes {
     let mut notes = Notes::of("kafka");
     reach(&mut notes, "broker", &settings.kafka.brokers);
-    let id = journal.and_then(|journal| journal.id);
-    let options = settings.kafka.options(&id.map_or("doctor".to_owned(), |id| id.to_string()));
-    let cluster = match Cluster::new(options, ASK_WITHIN) {
+    let cluster = match Cluster::new(settings.kafka.options(id), ASK_WITHIN) {
         Ok(cluster) => cluster,
         Err(fault) => {
             notes.problem(fault.to_string(), "correct [kafka.properties]");
@@ -32,37 +46,30 @@ pub(super) fn look(settings: &Settings, journal: Option<&Inspection>) -> Notes {
         }
     };
     // Whoever does not answer this answers nothing.
-    if overview(&mut notes, &cluster, &settings.kafka.brokers) == Answered::Yes {
-        topics(&mut notes, &cluster, &settings.kafka.create);
-        checkpoint(&mut notes, cluster.checkpoint(&settings.kafka.checkpoint_topic), journal);
+    if let Some(overview) = overview(&mut notes, &cluster, &settings.kafka.brokers) {
+        own(&mut notes, &cluster, &overview);
         transactions(&mut notes, &cluster);
     }
     notes
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answered {
-    Yes,
-    No,
-}
-
-fn overview(notes: &mut Notes, cluster: &Cluster, known: &[String]) -> Answered {
+fn overview(notes: &mut Notes, cluster: &Cluster, known: &[String]) -> Option<Overview> {
     match cluster.overview() {
         Ok(overview) => {
             let id = overview.cluster_id.as_deref().unwrap_or("of unknown id");
             notes.fine(format!("cluster {id} answers, and takes our credentials; {}", count(overview.brokers.len(), "broker")));
-            let members = overview.brokers.into_iter().map(|member| member.address).filter(|address| !known.contains(address));
-            reach(notes, "advertised broker", &members.collect::<Vec<_>>());
-            Answered::Yes
+            let members = overview.brokers.iter().map(|member| &member.address).filter(|address| !known.contains(address));
+            reach(notes, "advertised broker", &members.cloned().collect::<Vec<_>>());
+            Some(overview)
         }
         Err(fault) => {
             notes.problem(format!("the cluster does not answer: {fault}"), advice(&fault));
-            Answered::No
+            None
         }
     }
 }
 
-fn advice(fault: &Fault) -> &'static str {
+pub(super) fn advice(fault: &Fault) -> &'static str {
     match fault.cause {
         Cause::Credentials => "correct security.protocol, sasl.* and ssl.* of [kafka.properties] and the files of [kafka.property_files]",
         Cause::NotAuthorized => "grant waitbridge's user the right to do so",

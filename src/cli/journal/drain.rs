@@ -1,4 +1,4 @@
-//! `waitbridge journal drain`: publishes what only a disowned folder holds.
+//! `waitbridge journal drain`: publishes what a disk journal's folder holds, with nothing more going in.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,17 +15,18 @@ use crate::settings;
 use crate::shutdown::Stop;
 use crate::telemetry::{self, Format};
 
-/// Publishes what only this folder holds, after another process has won its checkpoint
+/// Publishes what Kafka does not have of a disk journal's folder that no process uses
 ///
-/// Of two copies of a journal's folder one ends with exit 4, and its folder is closed. What that copy accepted itself and did not
-/// deliver is published by this command, under a name of its own, to the Kafka and the topics of the settings. It may be stopped and
-/// started again; it waits for Kafka as long as it takes. When it ends with 0, nothing is left, and the folder can be deleted.
+/// For a journal that was given up for a fleet's: it goes on from the folder's own checkpoint, so that nothing comes twice. And for a
+/// copy that lost its checkpoint to another process: what that copy accepted itself and did not deliver is published, under a name
+/// of its own. It goes to the Kafka and the topics of the settings, whatever their journal.kind. It may be stopped and started again;
+/// it waits for Kafka as long as it takes. When it ends with 0, nothing is left, and the folder can be deleted.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  waitbridge journal drain --dir /var/lib/waitbridge-copy --config waitbridge.toml")]
+#[command(after_help = "Example:\n  waitbridge journal drain --dir /var/lib/waitbridge --config waitbridge.toml")]
 pub struct Drain {
     #[command(flatten)]
     file: ConfigFile,
-    /// The folder that was disowned
+    /// The folder of the disk journal
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
 }

@@ -4,15 +4,18 @@ use std::io::{BufWriter, Write, stdout};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::json;
 
-use super::Folder;
+use super::fleet::list::{self as fleet, Form, Wanted};
+use super::{Folder, Seen};
 use crate::cli::show::{Reader, line, moment, parse_moment};
 use crate::delivery::Record;
-use crate::journal::disk::inspect::{Entry, Sight, Since};
+use crate::journal::disk::inspect::{Entry, Inspection, Sight, Since};
 
-/// Lists the records, oldest first: when, from which endpoint, how proven, whether Kafka has it; never a body
+/// Lists the records, oldest first: when, from which endpoint, how proven, whether it is published; never a body
+///
+/// Of a fleet partition after partition, each in its order.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     waitbridge journal list --dir /var/lib/waitbridge --from 2h --endpoint clinic\n  \
@@ -29,7 +32,10 @@ pub struct List {
     /// Of this endpoint only
     #[arg(long, value_name = "NAME")]
     endpoint: Option<String>,
-    /// Only what Kafka does not have, by the local mark
+    /// Kafka journal: of this partition of the raw topic only
+    #[arg(long, value_name = "N", conflicts_with = "dir")]
+    partition: Option<i32>,
+    /// Only what is not published yet; a disk journal's by the local mark
     #[arg(long)]
     undelivered: bool,
     /// At most so many
@@ -42,7 +48,27 @@ pub struct List {
 
 impl List {
     pub fn run(self) -> Result<ExitCode> {
-        let inspection = self.folder.inspect()?;
+        match self.folder.inspect()? {
+            Seen::Disk(_) if self.partition.is_some() => bail!("a disk journal has no partitions: leave --partition out"),
+            Seen::Disk(inspection) => self.list(&inspection)?,
+            Seen::Fleet { mut inspection, .. } => fleet::list(&mut inspection, &self.wanted())?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            partition: self.partition,
+            from_ms: self.from,
+            to_ms: self.to,
+            endpoint: self.endpoint.as_deref(),
+            delivered: if self.undelivered { fleet::Delivered::No } else { fleet::Delivered::Either },
+            limit: self.limit.unwrap_or(u64::MAX),
+            form: if self.json { Form::Objects } else { Form::Rows },
+        }
+    }
+
+    fn list(&self, inspection: &Inspection) -> Result<()> {
         let delivered = inspection.marked().map_or(0, |(next, _)| next);
         let since = Since { seq: if self.undelivered { delivered } else { 0 }, received_ms: self.from.unwrap_or(i64::MIN) };
         let mut out = BufWriter::new(stdout().lock());
@@ -66,7 +92,7 @@ impl List {
         if shown == Reader::Listens {
             out.flush()?;
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     }
 
     fn wants(&self, record: Option<&Record>) -> bool {

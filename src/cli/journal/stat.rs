@@ -5,12 +5,14 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::Folder;
+use super::{Folder, Seen, fleet};
 use crate::cli::show::{self, Color, age, bytes, count, moment, paint, since_ms};
 use crate::journal::disk::FORMAT_VERSION;
 use crate::journal::disk::inspect::{self, Holder, Inspection, Place};
 
-/// Shows what the journal holds, how far Kafka has it by the local mark, and who uses it
+/// Shows what the journal holds, how far it is published, and who uses it
+///
+/// Of a disk journal by the local mark; of a fleet's for each partition of the raw topic, by the checkpoint in Kafka.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  waitbridge journal stat --config waitbridge.toml")]
 pub struct Stat {
@@ -23,13 +25,16 @@ pub struct Stat {
 
 impl Stat {
     pub fn run(self) -> Result<ExitCode> {
-        let inspection = self.folder.inspect()?;
-        let stat = inspection.stat()?;
-        if self.json {
-            show::json(&object(&inspection, &stat))?
-        } else {
-            show::page(&page(&inspection, &stat))?
-        }
+        match self.folder.inspect()? {
+            Seen::Disk(inspection) => {
+                let stat = inspection.stat()?;
+                if self.json { show::json(&object(&inspection, &stat)) } else { show::page(&page(&inspection, &stat)) }
+            }
+            Seen::Fleet { mut inspection, group } => {
+                let stat = fleet::stat::Stat::of(&mut inspection, &group)?;
+                if self.json { show::json(&stat.object()) } else { show::page(&stat.page()) }
+            }
+        }?;
         Ok(ExitCode::SUCCESS)
     }
 }

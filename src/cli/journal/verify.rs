@@ -7,12 +7,15 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::Folder;
+use super::{Folder, Seen, fleet};
 use crate::cli::show::{self, Color, bytes, count, paint};
 use crate::delivery::Record;
 use crate::journal::disk::inspect::{Flaw, FlawKind, Inspection, Sight, Since};
 
-/// Reads every record of every segment and checks it; names each damage by segment and offset; exit 3 if there is any
+/// Reads every record and checks it; names each damage by its place; exit 3 if there is any
+///
+/// Of a fleet: records of the raw topic that no version of ours wrote, and checkpoints whose accept id is not that of the record before
+/// them.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  waitbridge journal verify --dir /var/lib/waitbridge")]
 pub struct Verify {
@@ -33,14 +36,18 @@ struct Verdict {
 
 impl Verify {
     pub fn run(self) -> Result<ExitCode> {
-        let inspection = self.folder.inspect()?;
-        let verdict = verify(&inspection)?;
-        if self.json {
-            show::json(&verdict.object())?
-        } else {
-            show::page(&verdict.page())?
-        }
-        Ok(show::exit_for(verdict.flaws.len()))
+        let (object, page, flaws) = match self.folder.inspect()? {
+            Seen::Disk(inspection) => {
+                let verdict = verify(&inspection)?;
+                (verdict.object(), verdict.page(), verdict.flaws.len())
+            }
+            Seen::Fleet { mut inspection, .. } => {
+                let verdict = fleet::verify::verify(&mut inspection)?;
+                (verdict.object(), verdict.page(), verdict.flaws())
+            }
+        };
+        if self.json { show::json(&object) } else { show::page(&page) }?;
+        Ok(show::exit_for(flaws))
     }
 }
 

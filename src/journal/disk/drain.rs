@@ -1,22 +1,25 @@
-//! The folder of a copy that lost its checkpoint to another: what only this copy holds is published under a name of
-//! its own, and the folder stays closed for everything else.
+//! A folder whose deliveries are to come out with nothing more going in.
+//!
+//! One whose journal was given up for another kind is published as its own next start would: under its name, from its checkpoint.
+//! Of a copy that lost its checkpoint to another, what only this copy holds is published under a name of its own, and the folder
+//! stays closed for everything else.
 //!
 //! What the two share is the other's to publish. Where that ends is known from the name on the checkpoint, if the other
 //! has not started again since; else everything that this copy accepted in its last life and did not deliver is taken for its
 //! own. So nothing is lost; what was accepted before the copy was made, and not delivered by then, may come twice.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::disowned::{DISOWNED, Record};
+use super::inspect::inspect;
 use super::recovery::{Parts, hold_folder, text_of};
 use super::storage::{LocalFolder, Storage, write_whole};
 use super::{DiskSource, OpenError, Options, wall_clock};
 use crate::metrics::Metrics;
 
-/// Holds the UUID of this drain, made once: a drain that was killed goes on where it was.
+/// Holds the UUID of the drain of a copy, made once: a drain that was killed goes on where it was.
 const DRAIN: &str = "drain";
 
 /// A folder that can be emptied.
@@ -25,17 +28,17 @@ pub struct Drain {
     pub id: Uuid,
 }
 
-/// Opens the folder of a copy that lost, and no other.
+/// Opens a folder that holds a journal, and that no process uses.
 pub fn open(options: Options, metrics: Arc<Metrics>) -> Result<Drain, OpenError> {
     let dir = options.dir.clone();
-    if !Path::new(&dir).join(DISOWNED).exists() {
-        let why = "was not disowned: only the folder of a copy that lost its checkpoint is drained, `waitbridge serve` empties any other";
-        return Err(OpenError::Damaged { path: dir, why: why.to_owned() });
-    }
+    // Makes nothing where there is none.
+    inspect(&dir)?;
     let io = |source| OpenError::Io { path: dir.clone(), source };
     let storage: Arc<dyn Storage> = Arc::new(LocalFolder::at(&dir).map_err(io)?);
-    let record = Record::decode(&text_of(&*storage, &options, DISOWNED)?.unwrap_or_default());
+    let disowned = text_of(&*storage, &options, DISOWNED)?;
     let Parts { log, source, .. } = hold_folder(storage.clone(), wall_clock(), options, metrics)?;
+    let Some(disowned) = disowned else { return Ok(Drain { source, id: log.id }) };
+    let record = Record::decode(&disowned);
     let id = match text_of(&*storage, &log.options, DRAIN)?.and_then(|text| text.trim().parse().ok()) {
         Some(id) => id,
         None => made(&*storage).map_err(io)?,
@@ -99,11 +102,20 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_was_not_disowned_is_left_alone() {
+    fn a_folder_that_was_not_disowned_comes_out_under_its_own_name_and_one_without_a_journal_is_left_alone() {
         let folder = Folder::new();
-        drop(folder.open());
-        let error = open(folder.options(), Arc::new(Metrics::new())).err().expect("it is no copy that lost");
-        assert!(error.to_string().contains("was not disowned"), "{error}");
-        assert!(open(Folder::new().options(), Arc::new(Metrics::new())).is_err());
+        let mut start = folder.open();
+        let delivered = start.append("delivered");
+        go_on(&mut start.source, None);
+        start.source.advance(Position { partition: 0, offset: delivered + 1 }, "cluster");
+        start.append("left");
+        let id = start.id;
+        assert!(matches!(open(folder.options(), Arc::default()), Err(OpenError::Locked { .. })), "while it is in use");
+        drop(start);
+        assert_eq!(drained(&folder), ["left"]);
+        assert_eq!(open(folder.options(), Arc::default()).map(|drain| drain.id).ok(), Some(id));
+        let none = Folder::new();
+        assert!(open(none.options(), Arc::default()).is_err());
+        assert!(!none.0.join("id").exists());
     }
 }

@@ -17,7 +17,7 @@ use super::cursor::{Cursor, Found, Record};
 use super::format::{HeaderError, SegmentHeader, Totals, frame_bytes, segment_name};
 pub use super::holder::Holder;
 use super::mark::{self, Slot};
-use super::recovery::{ID, bases, header, text};
+use super::recovery::{ID, LOCK, bases, header, text};
 use super::segments::{Segment, Stage};
 use super::storage::{ReadOnlyFolder, Shelf};
 
@@ -78,6 +78,19 @@ pub struct Since {
 }
 
 type Tell<'a> = dyn FnMut(Sight) -> io::Result<ControlFlow<()>> + 'a;
+
+/// Who holds the folder's lock; also of a replica's folder, which holds no journal.
+pub fn holder(dir: &Path) -> Holder {
+    super::holder::holder(&dir.join(LOCK))
+}
+
+/// Records in the folder that Kafka does not have, by the local mark; also of a folder that never held a journal.
+pub fn undelivered(dir: &Path) -> Result<u64, OpenError> {
+    let stat = Inspection::of(Arc::new(ReadOnlyFolder::at(dir)), dir)?.stat();
+    let stat = stat.map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
+    // What cannot be read cannot be published either, and is no reason to wait for it.
+    Ok(stat.oldest_undelivered.map_or(0, |_| stat.undelivered.records))
+}
 
 /// Looks at the folder.
 pub fn inspect(dir: &Path) -> Result<Inspection, OpenError> {

@@ -197,7 +197,8 @@ impl Watch {
     }
 }
 
-fn is_safe(found: &Found) -> Result<(), String> {
+/// Whether a record of it outlives a broker; or why not.
+pub fn is_safe(found: &Found) -> Result<(), String> {
     if found.replication < REPLICATION_MIN {
         return Err(format!("it has {} copies, and {REPLICATION_MIN} are needed", found.replication));
     }

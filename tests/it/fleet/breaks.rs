@@ -23,33 +23,37 @@ fn post(bridge: &Bridge, endpoint: &str, person: u64) -> Answer {
     once(bridge.public, &request("POST", &format!("/webhooks/{endpoint}/{TOKEN}"), &[], body.as_bytes()))
 }
 
-fn accept(bridge: &Bridge, person: u64) -> String {
+pub(super) fn accept(bridge: &Bridge, person: u64) -> String {
     let answer = post(bridge, "sunshine", person);
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     answer.accept_id()
 }
 
 /// As a replica would that died before it was published.
-fn append(kafka: &Kafka, raw_topic: &str, person: u64) -> String {
+pub(super) fn append(kafka: &Kafka, raw_topic: &str, person: u64) -> String {
     let body = format!(r#"{{"type":"UpdatePerson","data":{{"PersonId":{person},"Fields":{{"a":"b"}},"Waitlists":[]}}}}"#);
     let (accept_id, auth, body) = (Uuid::now_v7(), Auth::Token, body.as_bytes());
     let (vendor, tenant, endpoint) = ("waitlistplus", "sunshine", "sunshine");
     let record = Record { accept_id, auth, vendor, tenant, endpoint, traceparent: None, body }.encode();
-    let producer: BaseProducer = client(kafka.bootstrap()).create().unwrap();
-    producer.send(BaseRecord::to(raw_topic).key(tenant).payload(&record)).map_err(|(error, _)| error).unwrap();
-    producer.flush(FLOWING).unwrap();
+    send(kafka, raw_topic, &record);
     accept_id.to_string()
+}
+
+pub(super) fn send(kafka: &Kafka, raw_topic: &str, record: &[u8]) {
+    let producer: BaseProducer = client(kafka.bootstrap()).create().unwrap();
+    producer.send(BaseRecord::to(raw_topic).key("sunshine").payload(record)).map_err(|(error, _)| error).unwrap();
+    producer.flush(FLOWING).unwrap();
 }
 
 fn ready(bridge: &Bridge) -> u16 {
     once(bridge.admin, &request("GET", "/readyz", &[], b"")).status
 }
 
-fn delivered(bridge: &Bridge) {
+pub(super) fn delivered(bridge: &Bridge) {
     bridge.wait_until("everything is delivered", FLOWING, |bridge| bridge.metric("waitbridge_journal_undelivered_records") == 0.0);
 }
 
-fn one(extra: &str) -> (&'static Kafka, Replicas) {
+pub(super) fn one(extra: &str) -> (&'static Kafka, Replicas) {
     let kafka = kafka::shared();
     (kafka, Replicas::new(kafka, kafka.bootstrap(), 1, 1, extra))
 }
