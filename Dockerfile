@@ -12,7 +12,7 @@ ENV CARGO_PROFILE_RELEASE_STRIP=debuginfo
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir -p src benches tests/it tests/control \
     && touch src/lib.rs \
-    && for main in src/main.rs benches/pipeline.rs benches/delivery.rs benches/journal.rs benches/compare.rs tests/it/main.rs tests/control/checkpoint_outside.rs; do echo 'fn main() {}' >"$main"; done \
+    && for main in src/main.rs benches/pipeline.rs benches/delivery.rs benches/journal.rs benches/fleet.rs benches/compare.rs tests/it/main.rs tests/control/checkpoint_outside.rs; do echo 'fn main() {}' >"$main"; done \
     && cargo build --release --locked --bin waitbridge
 
 # What the program is made of, with the samples that `send` has in it; the files may be older than the empty one, which cargo must not take for them.
