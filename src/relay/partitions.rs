@@ -104,6 +104,12 @@ impl Partitions {
         })
     }
 
+    /// Whether publishing can go on in all of these partitions.
+    pub(super) fn knows(&self, positions: &[Position]) -> bool {
+        let known = self.known();
+        positions.iter().all(|position| known.iter().any(|known| known.partition == position.partition))
+    }
+
     pub(super) fn all(&self) -> Vec<i32> {
         self.stages.keys().copied().collect()
     }
