@@ -142,8 +142,10 @@ fn kills(kafka: &Kafka) {
     }
 }
 
+type Restart = fn(&mut Replicas);
+
 /// What the platform does at once; all start it in the end.
-const KILLS: [(&str, fn(&mut Replicas)); 3] = [
+const KILLS: [(&str, Restart); 3] = [
     ("same folder, started at once", |fleet| fleet.start_unready(0)),
     ("new folder, started at once", |fleet| {
         fs::remove_dir_all(fleet.home(0).path("journal")).expect("its folder");

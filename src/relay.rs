@@ -193,8 +193,7 @@ impl<S: Source, B: Broker> Relay<S, B> {
         }
     }
 
-    /// After anything but a clean commit: the checkpoint is asked for before anything is decided. Until Kafka has told it nothing is
-    /// read: others may flow before then.
+    /// After anything but a clean commit: the checkpoint is asked for before anything is decided, or read on.
     fn doubt(&mut self) -> State {
         self.partitions.all().into_iter().for_each(|partition| self.source.rest(partition));
         self.partitions.doubt();
@@ -327,8 +326,7 @@ impl<S: Source, B: Broker> Relay<S, B> {
             next.insert(*partition, Position { partition: *partition, offset: offset + 1 });
         }
         let positions: Vec<Position> = next.into_values().collect();
-        // What lies before a position that is not known would be skipped.
-        assert!(self.partitions.knows(&positions), "read from a partition whose position is not known");
+        self.partitions.must_know(&positions);
         #[cfg(test)]
         if crate::planted::is(crate::planted::Bug::MemoryMergedBeforeTheCommit) {
             self.memory.merge(std::mem::take(&mut staged), &self.partitions.known());

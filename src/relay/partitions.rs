@@ -104,10 +104,11 @@ impl Partitions {
         })
     }
 
-    /// Whether publishing can go on in all of these partitions.
-    pub(super) fn knows(&self, positions: &[Position]) -> bool {
+    /// Before a commit: what lies before a position that is not known would be skipped by it.
+    pub(super) fn must_know(&self, positions: &[Position]) {
         let known = self.known();
-        positions.iter().all(|position| known.iter().any(|known| known.partition == position.partition))
+        let is_known = |position: &Position| known.iter().any(|known| known.partition == position.partition);
+        assert!(positions.iter().all(is_known), "read from a partition whose position is not known");
     }
 
     pub(super) fn all(&self) -> Vec<i32> {
