@@ -326,6 +326,7 @@ impl<S: Source, B: Broker> Relay<S, B> {
             next.insert(*partition, Position { partition: *partition, offset: offset + 1 });
         }
         let positions: Vec<Position> = next.into_values().collect();
+        self.partitions.must_know(&positions);
         #[cfg(test)]
         if crate::planted::is(crate::planted::Bug::MemoryMergedBeforeTheCommit) {
             self.memory.merge(std::mem::take(&mut staged), &self.partitions.known());

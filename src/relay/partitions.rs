@@ -104,6 +104,13 @@ impl Partitions {
         })
     }
 
+    /// Before a commit: what lies before a position that is not known would be skipped by it.
+    pub(super) fn must_know(&self, positions: &[Position]) {
+        let known = self.known();
+        let is_known = |position: &Position| known.iter().any(|known| known.partition == position.partition);
+        assert!(positions.iter().all(is_known), "read from a partition whose position is not known");
+    }
+
     pub(super) fn all(&self) -> Vec<i32> {
         self.stages.keys().copied().collect()
     }

@@ -18,6 +18,8 @@ use crate::kafka::{Broker, Cause, Class, Fault};
 use crate::metrics::Metrics;
 use crate::shutdown::Stop;
 
+mod partitions;
+
 const OWNER: &str = "our boot";
 const RECORDS: u64 = 40;
 
@@ -136,22 +138,25 @@ fn run(model: Model, bodies: &[String]) -> Outcome {
         stop: stop.clone(),
         disowned: disowned.clone(),
     };
-    let limits = Limits {
+    let clock = Box::new(Virtual(Mutex::new(0)));
+    let prepare = trial::prepare(&["e"], "waitwhile", "t", normalize);
+    let metrics = Arc::new(Metrics::new());
+    let relay = Relay::new(source, kafka.clone(), prepare, limits(), clock, stop, status.clone(), metrics);
+    let ended = Some(relay.run());
+    let model = std::mem::take(&mut *kafka.lock().unwrap());
+    let disowned = *disowned.lock().unwrap();
+    Outcome { ended, model, disowned, status: status.now() }
+}
+
+fn limits() -> Limits {
+    Limits {
         batch_max: 7,
         batch_wait: Duration::ZERO,
         retry_min: Duration::from_millis(1),
         retry_max: Duration::from_millis(8),
         endpoint_unknown_wait_ms: 0,
         memory: memory::Limits { window_ms: 60_000, endpoint_repeat_ms: 60_000, body_repeat_ms: 60_000, entries_max: 1000 },
-    };
-    let clock = Box::new(Virtual(Mutex::new(0)));
-    let prepare = trial::prepare(&["e"], "waitwhile", "t", normalize);
-    let metrics = Arc::new(Metrics::new());
-    let relay = Relay::new(source, kafka.clone(), prepare, limits, clock, stop, status.clone(), metrics);
-    let ended = Some(relay.run());
-    let model = std::mem::take(&mut *kafka.lock().unwrap());
-    let disowned = *disowned.lock().unwrap();
-    Outcome { ended, model, disowned, status: status.now() }
+    }
 }
 
 fn record(body: &str) -> Vec<u8> {

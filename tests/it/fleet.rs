@@ -1,5 +1,6 @@
 //! The Kafka journal: replicas without a disk, on a real Kafka. What breaks it stands in `breaks`.
 
+mod again;
 mod breaks;
 mod commands;
 

@@ -53,10 +53,15 @@ impl Load {
 
     /// With senders, and so persons, that begin at this number.
     pub fn start_from(first: u64, senders: u64, pause: Duration) -> Load {
+        Load::start_at(&["sunshine"], first, senders, pause)
+    }
+
+    /// The senders of WaitlistPlus take turns between these endpoints, each a tenant of its name.
+    pub fn start_at(sites: &'static [&'static str], first: u64, senders: u64, pause: Duration) -> Load {
         let (stop, shared) = (Arc::new(AtomicBool::new(false)), Arc::new(Shared::default()));
         let start = |sender| {
             let (stop, shared) = (stop.clone(), shared.clone());
-            std::thread::spawn(move || send_until(&stop, &shared, sender, pause))
+            std::thread::spawn(move || send_until(&stop, &shared, (sites, sender), pause))
         };
         let senders = (first..first + senders).map(start).collect();
         Load { stop, shared, senders }
@@ -84,7 +89,7 @@ impl Load {
     }
 }
 
-fn send_until(stop: &AtomicBool, shared: &Shared, sender: u64, pause: Duration) {
+fn send_until(stop: &AtomicBool, shared: &Shared, (sites, sender): (&[&str], u64), pause: Duration) {
     let mut connection = None;
     for serial in 0.. {
         if stop.load(Ordering::Relaxed) {
@@ -94,7 +99,7 @@ fn send_until(stop: &AtomicBool, shared: &Shared, sender: u64, pause: Duration) 
             std::thread::sleep(Duration::from_millis(5));
             continue;
         };
-        let delivery = delivery(sender, serial);
+        let delivery = delivery(sites, sender, serial);
         let answered = post(&mut connection, address, &delivery);
         if let Ok(accept_id) = answered {
             let mut accepted = shared.accepted.lock().unwrap();
@@ -134,16 +139,17 @@ struct Delivery {
 }
 
 /// Senders take turns between the vendors.
-fn delivery(sender: u64, serial: u64) -> Delivery {
-    if sender.is_multiple_of(2) { waitlistplus_delivery(sender, serial) } else { waitwhile_delivery(sender, serial) }
+fn delivery(sites: &[&str], sender: u64, serial: u64) -> Delivery {
+    if sender.is_multiple_of(2) { waitlistplus_delivery(sites, sender, serial) } else { waitwhile_delivery(sender, serial) }
 }
 
-fn waitlistplus_delivery(sender: u64, serial: u64) -> Delivery {
+fn waitlistplus_delivery(sites: &[&str], sender: u64, serial: u64) -> Delivery {
+    let site = sites[sender as usize / 2 % sites.len()];
     let body = serde_json::json!({"type": "UpdatePerson", "data": {
         "PersonId": sender, "Fields": {"First Name": "Load", "Serial": serial.to_string(), "Padding": "x".repeat(1500)}, "Waitlists": []}});
     Delivery {
-        path: format!("/webhooks/sunshine/{TOKEN}"),
-        key: format!("waitlistplus/sunshine/person/{sender}"),
+        path: format!("/webhooks/{site}/{TOKEN}"),
+        key: format!("waitlistplus/{site}/person/{sender}"),
         signature: None,
         body: body.to_string().into_bytes(),
     }

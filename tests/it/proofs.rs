@@ -5,6 +5,7 @@
 
 mod brokers;
 mod copies;
+mod fleet;
 mod full;
 mod network;
 mod outage;

@@ -12,7 +12,7 @@ use crate::reader::Reader;
 
 const WITHIN: Duration = Duration::from_secs(60);
 
-fn deliver(bridge: &Bridge, id: &str, more: &[(&str, &str)]) {
+pub fn deliver(bridge: &Bridge, id: &str, more: &[(&str, &str)]) {
     let mut data = json!({"id": "v"});
     more.iter().for_each(|(name, value)| data[name] = json!(value));
     let body = json!({"id": id, "type": "visit.updated", "accountId": "a", "data": data}).to_string();

@@ -1,16 +1,29 @@
 //! A fleet of the real program: replicas on one raw topic and one group, behind a balancer that takes them in turn.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::bridge::{Bridge, Home};
+use crate::bridge::{Bridge, Home, TOKEN_SHA256};
 use crate::kafka::{Kafka, Topics, unique};
 
 pub const FLOWING: Duration = Duration::from_secs(120);
+
+/// With Waitwhile's one tenant they give each of six partitions something to do.
+pub const SITES: &[&str] = &["sunshine", "island", "lake", "garden", "park"];
+
+/// Endpoints of WaitlistPlus beside the first, which the settings have anyway, each a tenant of its name.
+pub fn sites(names: &[&str]) -> String {
+    names.iter().skip(1).fold(String::new(), |mut all, name| {
+        let keys = format!("name = \"{name}\"\nvendor = \"waitlistplus\"\ntenant = \"{name}\"\ntoken_sha256 = [\"{TOKEN_SHA256}\"]\n");
+        write!(all, "[[endpoint]]\n{keys}").expect("a text");
+        all
+    })
+}
 
 pub struct Replicas {
     pub topics: Topics,

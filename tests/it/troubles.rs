@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::bridge::{Bridge, Home, TOKEN};
 use crate::http::{once, request};
-use crate::kafka::{self, Kafka};
+use crate::kafka::{self, Kafka, Properties};
 use crate::reader::{Reader, Record};
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -78,17 +78,20 @@ fn a_record_too_large_for_its_topic_holds_up_nobody() {
     assert_eq!(bridge.terminate(), 0);
 }
 
+/// A quiet week within a minute and a half: the least that Kafka can be set to.
+pub const EVERYTHING_EXPIRES: Properties = &[
+    ("transactional.id.expiration.ms", "1000"),
+    ("transaction.remove.expired.transaction.cleanup.interval.ms", "500"),
+    ("producer.id.expiration.ms", "1000"),
+    ("producer.id.expiration.check.interval.ms", "500"),
+    ("offsets.retention.minutes", "1"),
+    ("offsets.retention.check.interval.ms", "500"),
+];
+
 /// An expiry is a rebuild, and where the checkpoint is gone the mark says how far Kafka has it.
 #[test]
 fn a_quiet_week_in_which_everything_expires_ends_with_one_event_each() {
-    let kafka = Kafka::start(&[
-        ("transactional.id.expiration.ms", "1000"),
-        ("transaction.remove.expired.transaction.cleanup.interval.ms", "500"),
-        ("producer.id.expiration.ms", "1000"),
-        ("producer.id.expiration.check.interval.ms", "500"),
-        ("offsets.retention.minutes", "1"),
-        ("offsets.retention.check.interval.ms", "500"),
-    ]);
+    let kafka = Kafka::start(EVERYTHING_EXPIRES);
     let topics = kafka.new_topics(1);
     let home = Home::new(kafka.bootstrap(), &topics, "");
     let bridge = home.start();

@@ -44,8 +44,12 @@ impl Backlogs {
     /// The first partitions that came tell which of the others are somebody else's.
     pub(super) fn came(&self, partitions: &[i32]) {
         self.change(|all| {
-            all.part = Part::Known;
-            all.unclaimed.retain(|partition, _| partitions.contains(partition));
+            if std::mem::replace(&mut all.part, Part::Known) == Part::NotYet {
+                all.unclaimed.retain(|partition, _| partitions.contains(partition));
+            }
+            for partition in partitions {
+                all.unclaimed.entry(*partition).or_default();
+            }
         });
     }
 
@@ -68,7 +72,7 @@ impl Backlogs {
         self.change(|all| {
             if let Some(ours) = all.ours.get_mut(&partition) {
                 ours.end = ours.end.max(offset + 1);
-            } else if all.part == Part::NotYet {
+            } else if all.part == Part::NotYet || all.unclaimed.contains_key(&partition) {
                 *all.unclaimed.entry(partition).or_default() += 1;
             }
         });
@@ -95,6 +99,7 @@ impl Backlogs {
     pub(super) fn left(&self, partition: i32) {
         self.change(|all| {
             all.ours.remove(&partition);
+            all.unclaimed.remove(&partition);
         });
     }
 
@@ -140,7 +145,9 @@ mod tests {
         assert_eq!(backlogs.records(), 2, "partition 2 is another replica's");
         backlogs.resumed(0, 6, 8);
         assert_eq!(backlogs.records(), 3, "two of partition 0, and what is not known of partition 1");
-        backlogs.resumed(1, 8, 8);
+        backlogs.appended(1, 8);
+        assert_eq!(backlogs.records(), 4, "it came, and is not resumed yet");
+        backlogs.resumed(1, 9, 9);
         backlogs.delivered(0, 8, None);
         backlogs.appended(2, 8);
         assert_eq!(backlogs.records(), 0);

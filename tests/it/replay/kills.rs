@@ -4,23 +4,37 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::{WITHIN, accept_ids, begun, command, is_replayed, settled};
-use crate::bridge::Home;
-use crate::kafka;
-use crate::kills::{PAUSE, SENDERS, read_event, scatter, seed, wait_for_more};
+use crate::bridge::{Bridge, Home};
+use crate::kafka::{self, Kafka, Topics};
+use crate::kills::{PAUSE, SENDERS, SMALL_BATCHES, read_event, scatter, seed, wait_for_more};
 use crate::load::{Load, ReadEvent, Verdict, judge};
 use crate::process::Process;
 use crate::reader::{Reader, Record};
+use crate::replicas::Replicas;
 
 /// Kills of the bounded share that the gate runs; more by `WAITBRIDGE_REPLAY_KILLS`.
 const KILLS: u64 = 4;
 
-/// Under load: the service or the command ends at a moment that the seed chooses, in one way or another, and the replay goes on
-/// where it was.
 #[test]
 fn a_replay_killed_at_any_moment_goes_on_and_doubles_nothing_beside_live_events() {
     let kafka = kafka::shared();
     let topics = kafka.new_topics(3);
-    let home = Home::new(kafka.bootstrap(), &topics, "[relay]\nbatch_max = 50\nexpired_after = \"0s\"\n");
+    let home = Home::new(kafka.bootstrap(), &topics, SMALL_BATCHES);
+    goes_on_over_kills(kafka, &topics, &home, &[]);
+}
+
+/// The replica that replays is killed; the other one has its partitions meanwhile.
+#[test]
+fn a_replay_of_a_fleet_killed_at_any_moment_goes_on_and_doubles_nothing_beside_live_events() {
+    let kafka = kafka::shared();
+    let mut fleet = Replicas::new(kafka, kafka.bootstrap(), 2, 4, SMALL_BATCHES);
+    fleet.start(1);
+    goes_on_over_kills(kafka, &fleet.topics, fleet.home(0), &[fleet.get(1)]);
+}
+
+/// Under load: the service or the command ends at a moment that the seed chooses, in one way or another, and the replay goes on
+/// where it was. `others` are the replicas beside the one of this home.
+fn goes_on_over_kills(kafka: &Kafka, topics: &Topics, home: &Home, others: &[&Bridge]) {
     let seed = seed();
     let kills = std::env::var("WAITBRIDGE_REPLAY_KILLS").ok().map_or(KILLS, |kills| kills.parse().expect("a number"));
     let load = Load::start(SENDERS, PAUSE);
@@ -32,7 +46,7 @@ fn a_replay_killed_at_any_moment_goes_on_and_doubles_nothing_beside_live_events(
 
     let log = home.path("replay.log");
     let rate = (before.len() as u64 / (kills + 1)).to_string();
-    let mut run = Process::start(&command(&home, &["--from", "1h", "--rate", &rate]), &log);
+    let mut run = Process::start(&command(home, &["--from", "1h", "--rate", &rate]), &log);
     let deadline = Instant::now() + WITHIN;
     let id = loop {
         assert!(Instant::now() < deadline, "{}", run.log_tail());
@@ -63,13 +77,13 @@ fn a_replay_killed_at_any_moment_goes_on_and_doubles_nothing_beside_live_events(
         if ended.is_some() {
             break;
         }
-        run = Process::start(&command(&home, &["--resume", &id]), &log);
+        run = Process::start(&command(home, &["--resume", &id]), &log);
     }
     let ended = ended.unwrap_or_else(|| run.wait(2 * WITHIN));
     assert_eq!(ended, 0, "seed {seed}: {}", run.log_tail());
     wait_for_more(&load, 200);
     let accepted = load.finish();
-    settled(&bridge);
+    others.iter().copied().chain([&bridge]).for_each(settled);
     records.extend(reader.read_to_end());
     let (again, live): (Vec<Record>, Vec<Record>) = records.into_iter().partition(is_replayed);
 
