@@ -14,6 +14,7 @@ mod bounded;
 mod client;
 pub mod cluster;
 pub mod compare;
+mod context;
 pub mod embedded;
 mod fault;
 pub mod fleet;

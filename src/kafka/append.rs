@@ -16,8 +16,8 @@ use rdkafka::statistics::Statistics;
 use tracing::warn;
 
 use super::client::client_config;
+use super::context::Context;
 use super::fault::fault_of;
-use super::producer::Context;
 use super::{Fault, Options};
 
 /// Called once: with the partition and offset of the record, or with why it has none.

@@ -23,3 +23,14 @@ pub(super) fn client_config(options: &Options) -> ClientConfig {
     }
     config
 }
+
+/// Reads offsets of its group, and only what is committed.
+pub(super) fn consumer_config(options: &Options) -> ClientConfig {
+    let mut config = client_config(options);
+    config
+        .set("group.id", &options.group)
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "error");
+    config
+}

@@ -16,11 +16,11 @@ use rdkafka::groups::GroupMemberInfo;
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 
-use super::client::client_config;
+use super::client::{client_config, consumer_config};
 use super::compare::{Found, Standing};
 use super::fault::fault_of;
 use super::group::committed;
-use super::producer::{consumer_config, producer_config};
+use super::producer::producer_config;
 use super::topics::{Spec, block_on};
 use super::{Cause, Checkpoint, Fault, Options};
 

@@ -13,8 +13,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tracing::info;
 
+use super::client::consumer_config;
+use super::context::{Context, lock};
 use super::fault::{abortable, fault_of};
-use super::producer::{Context, lock};
 use super::{CALL_TIMEOUT, Cause, Checkpoint, Fault, Options};
 
 /// The least that brokers take by default: so long the partitions of a member that was killed stand still.
@@ -47,14 +48,14 @@ impl Group {
     /// Reads and commits offsets, and never joins.
     pub(super) fn apart(options: &Options, context: Context) -> Result<Group, Fault> {
         let context = GroupContext { context, changes: Arc::default() };
-        let consumer = super::producer::consumer_config(options).create_with_context(context).map_err(|error| fault_of(&error))?;
+        let consumer = consumer_config(options).create_with_context(context).map_err(|error| fault_of(&error))?;
         Ok(Group { consumer, part: Part::Apart })
     }
 
     /// One of those among whom the partitions of this topic are divided. Asks nobody yet.
     pub(super) fn join(options: &Options, context: Context, topic: &str) -> Result<Group, Fault> {
         let context = GroupContext { context, changes: Arc::default() };
-        let mut config = super::producer::consumer_config(options);
+        let mut config = consumer_config(options);
         config
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", SESSION_TIMEOUT_MS)

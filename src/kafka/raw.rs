@@ -14,9 +14,9 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tracing::debug;
 
 use super::client::client_config;
+use super::context::Context;
 use super::fault::fault_of;
 use super::group::{Change, Group};
-use super::producer::Context;
 use super::{CALL_TIMEOUT, Cause, Class, Fault, Options};
 
 /// One record of the raw topic.
