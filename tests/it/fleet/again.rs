@@ -74,6 +74,9 @@ fn a_fleet_idle_for_a_quiet_week_publishes_what_comes_then_once_and_nothing_agai
         deliver(fleet.get(0), "before");
         settle(fleet);
     }
+    let missing = |bridge: &Bridge| bridge.metric("waitbridge_checkpoint_missing_total");
+    // A partition that comes to it with the first record and before the first commit has none.
+    let before = missing(idle.get(1));
     wait_a_quiet_week(&kafka, &idle.raw_topic);
     deliver(idle.get(1), "after");
     assert_eq!(ids(&kafka, &idle, 2), ["before", "after"]);
@@ -87,6 +90,5 @@ fn a_fleet_idle_for_a_quiet_week_publishes_what_comes_then_once_and_nothing_agai
     lone.start(0);
     deliver(lone.get(0), "after");
     assert_eq!(ids(&kafka, &lone, 2), ["before", "after"]);
-    let missing = [idle.get(0), idle.get(1), lone.get(0)].map(|bridge| bridge.metric("waitbridge_checkpoint_missing_total"));
-    assert_eq!(missing, [0.0; 3]);
+    assert_eq!([idle.get(0), idle.get(1), lone.get(0)].map(missing), [0.0, before, 0.0]);
 }
