@@ -41,7 +41,7 @@ mod visit;
 
 use kafka::{Kafka, Topics};
 use reader::Reader;
-use subject::{Core, Seen, Subject, cpu_time, pin, rss_mb};
+use subject::{Core, Seen, Subject, cpu_time, number, pin, rss_mb};
 
 const OURS: [&str; 2] = ["waitbridge", "waitbridge again"];
 const NAMES: [&str; 6] = ["body", "verify", "append", "kafka", OURS[0], OURS[1]];
@@ -175,8 +175,4 @@ fn middle(figures: &[Figures], figure: impl Fn(&Figures) -> f64) -> f64 {
     let mut all: Vec<f64> = figures.iter().map(figure).collect();
     all.sort_by(f64::total_cmp);
     all[all.len() / 2]
-}
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
 }

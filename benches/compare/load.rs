@@ -16,7 +16,7 @@ use crate::visit;
 
 /// Of the first answer that is no 200, no more is sent.
 struct Load {
-    address: SocketAddr,
+    tenants: usize,
     first: u64,
     signatures: Vec<String>,
     /// Between two sendings of all connections together; zero = as fast as it goes.
@@ -26,15 +26,17 @@ struct Load {
     times: RefCell<Vec<Duration>>,
 }
 
-/// `arguments`: address, first serial, how many, connections, how many a second (0 = as fast as it goes).
+/// `arguments`: addresses (commas; the connections take them in turn), first serial, how many, connections, how many a second
+/// (0 = as fast as it goes), of how many tenants.
 pub fn send(arguments: &[String]) {
     let number = |at: usize| arguments[at].parse::<u64>().expect("a number");
     let (first, count, connections, rate) = (number(1), number(2), number(3), number(4));
+    let addresses: Vec<SocketAddr> = arguments[0].split(',').map(|address| address.parse().expect("an address")).collect();
     let signature = |serial| waitwhile::signature(SECRET.as_bytes(), PUBLIC_URL, &visit::body(serial));
     let signatures = (first..first + count).map(signature).collect();
     std::io::stdin().read_line(&mut String::new()).expect("the word to go");
     let load = Rc::new(Load {
-        address: arguments[0].parse().expect("an address"),
+        tenants: number(5) as usize,
         first,
         signatures,
         pause: Duration::from_secs(1).checked_div(rate as u32).unwrap_or_default(),
@@ -43,7 +45,8 @@ pub fn send(arguments: &[String]) {
         times: RefCell::default(),
     });
     let system = rt::System::new();
-    let senders: Vec<_> = (0..connections).map(|_| system.runtime().spawn(sender(load.clone()))).collect();
+    let to = addresses.iter().cycle().take(connections as usize);
+    let senders: Vec<_> = to.map(|address| system.runtime().spawn(sender(load.clone(), *address))).collect();
     for sender in senders {
         system.block_on(sender).expect("it runs").expect("every answer is a 200");
     }
@@ -53,8 +56,8 @@ pub fn send(arguments: &[String]) {
     println!("{} {} {} {}", times.len(), load.began.elapsed().as_micros(), at(0.5), at(0.99));
 }
 
-async fn sender(load: Rc<Load>) -> std::io::Result<()> {
-    let stream = TcpStream::connect(load.address).await?;
+async fn sender(load: Rc<Load>, address: SocketAddr) -> std::io::Result<()> {
+    let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let mut request = Vec::new();
     loop {
@@ -64,8 +67,10 @@ async fn sender(load: Rc<Load>) -> std::io::Result<()> {
             rt::time::sleep_until((load.began + load.pause * at as u32).into()).await;
         }
         let body = visit::body(load.first + at as u64);
+        let endpoint = visit::ENDPOINTS[at % load.tenants];
         request.clear();
-        request.extend_from_slice(b"POST /webhooks/waitwhile HTTP/1.1\r\nHost: hooks.example.com\r\nX-Waitwhile-Signature: ");
+        request.extend_from_slice(format!("POST /webhooks/{endpoint} HTTP/1.1\r\n").as_bytes());
+        request.extend_from_slice(b"Host: hooks.example.com\r\nX-Waitwhile-Signature: ");
         request.extend_from_slice(signature.as_bytes());
         request.extend_from_slice(format!("\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes());
         request.extend_from_slice(&body);

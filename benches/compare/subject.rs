@@ -76,18 +76,7 @@ impl Subject {
             Subject::Ours(bridge) => bridge.public,
             Subject::Bare(_, address) => *address,
         };
-        let numbers = [first, count, connections, rate].map(|number| number.to_string());
-        let mut load = role("load");
-        load.arg(address.to_string()).args(numbers).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut load = load.spawn().expect("the load");
-        pin(load.id(), Core::Others);
-        load.stdin.take().expect("piped").write_all(b"go\n").expect("it listens");
-        let mut told = String::new();
-        load.stdout.take().expect("piped").read_to_string(&mut told).expect("text");
-        assert!(load.wait().expect("it ended").success(), "the load failed");
-        let told: Vec<u64> = told.split_whitespace().map(|number| number.parse().expect("a number")).collect();
-        let [took, p50, p99] = [told[1], told[2], told[3]].map(Duration::from_micros);
-        Seen { count: told[0], took, p50, p99 }
+        send(&[address], first, count, connections, rate, 1)
     }
 
     /// What was accepted is in Kafka; nothing to wait for where the answer says so, or where there is no Kafka.
@@ -99,9 +88,26 @@ impl Subject {
     }
 }
 
-/// Until its first transaction, the claim, is committed.
+/// By a process of its own, `count` of so many tenants to these servers; a rate of 0 is as fast as it goes.
+pub fn send(to: &[SocketAddr], first: u64, count: u64, connections: u64, rate: u64, tenants: u64) -> Seen {
+    let addresses: Vec<String> = to.iter().map(SocketAddr::to_string).collect();
+    let numbers = [first, count, connections, rate, tenants].map(|number| number.to_string());
+    let mut load = role("load");
+    load.arg(addresses.join(",")).args(numbers).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut load = load.spawn().expect("the load");
+    pin(load.id(), Core::Others);
+    load.stdin.take().expect("piped").write_all(b"go\n").expect("it listens");
+    let mut told = String::new();
+    load.stdout.take().expect("piped").read_to_string(&mut told).expect("text");
+    assert!(load.wait().expect("it ended").success(), "the load failed");
+    let told: Vec<u64> = told.split_whitespace().map(|number| number.parse().expect("a number")).collect();
+    let [took, p50, p99] = [told[1], told[2], told[3]].map(Duration::from_micros);
+    Seen { count: told[0], took, p50, p99 }
+}
+
+/// Until it publishes what comes.
 pub fn flows(bridge: &Bridge) {
-    bridge.wait_until("kafka's first handshake", START_WITHIN, |bridge| bridge.said().contains("the checkpoint is ours"));
+    bridge.wait_until("the window is remembered", START_WITHIN, |bridge| bridge.said().contains("the window of the journal is remembered"));
 }
 
 /// This very program, as something else.
@@ -151,4 +157,8 @@ pub fn rss_mb(pid: u32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a line");
     line.split_whitespace().nth(1).expect("kB").parse::<f64>().expect("a number") / 1024.0
+}
+
+pub fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
 }
