@@ -33,6 +33,9 @@ const SHORTENED: &[(&str, &[(&str, &str)])] = &[
     ("SecretUnused", &[("7 * 86400", "5")]),
 ];
 
+/// Alerts of what does not happen here, and why not: promtool alone shows that they fire.
+const NOT_HERE: &[(&str, &str)] = &[("CertificateExpires", "nobody here listens with TLS")];
+
 #[test]
 fn every_query_of_the_boards_and_rules_gives_data_and_faults_move_their_panels() {
     let mut scene = Scene::start();
@@ -49,26 +52,27 @@ fn every_query_of_the_boards_and_rules_gives_data_and_faults_move_their_panels()
 
 /// Lets it happen, and names the panels that do not show it in their time.
 fn still_after(scene: &mut Scene, boards: &[Board], fault: &Fault) -> Vec<String> {
-    let before: Vec<Option<f64>> = fault.moves.iter().map(|one| shown(scene, boards, one)).collect();
+    let happens = now();
+    let before: Vec<Option<f64>> = fault.moves.iter().map(|one| shown(scene, boards, one, happens)).collect();
     (fault.happens)(scene);
     let mut still: Vec<(&Move, Option<f64>)> = fault.moves.iter().zip(before).collect();
     let deadline = Instant::now() + MOVED_WITHIN;
     while !still.is_empty() && Instant::now() < deadline {
-        still.retain(|(one, before)| !has_moved(one.way, *before, shown(scene, boards, one)));
+        still.retain(|(one, before)| !has_moved(one.way, *before, shown(scene, boards, one, happens)));
         std::thread::sleep(POLL);
     }
     still.iter().map(|(one, before)| format!("{}: {}, {} {:?}: still {before:?}", fault.what, one.board, one.panel, one.labels)).collect()
 }
 
-/// What a panel shows now in the series that are meant: the highest, or of what falls the lowest.
-fn shown(scene: &Scene, boards: &[Board], one: &Move) -> Option<f64> {
+/// What a panel has shown since a moment in the series that are meant: the highest, or of what falls the lowest.
+fn shown(scene: &Scene, boards: &[Board], one: &Move, since: f64) -> Option<f64> {
     let board = boards.iter().find(|board| board.title == one.board).unwrap_or_else(|| panic!("no board {}", one.board));
     let values = board.values(&scene.prometheus, &[]);
     let queries: Vec<_> = board.queries.iter().filter(|query| query.panel == one.panel).collect();
     assert!(!queries.is_empty(), "{}: no panel {}", one.board, one.panel);
     let named = |value| if value == ON_DISK { scene.instances[0].as_str() } else { value };
     let labels: Vec<_> = one.labels.iter().map(|(name, value)| (*name, named(*value))).collect();
-    let series = queries.iter().flat_map(|query| scene.prometheus.now(&query.filled(&values)));
+    let series = queries.iter().flat_map(|query| scene.prometheus.since(since, &query.filled(&values)));
     let numbers = series.filter(|series| series.carries(&labels)).flat_map(|series| series.numbers().collect::<Vec<_>>());
     match one.way {
         Way::Up => numbers.reduce(f64::max),
@@ -156,6 +160,7 @@ fn rules_without_data(prometheus: &Prometheus, began: f64) -> Vec<String> {
         }
         match prometheus.range(&query, began, now()) {
             Ok(series) if has_number(&series) && rule.health == "ok" => {}
+            Ok(_) if rule.health == "ok" && NOT_HERE.iter().any(|(alert, _)| *alert == rule.name) => {}
             Ok(_) => problems.push(format!("{}: {query} {NO_DATA} (health {} {})", rule.name, rule.health, rule.last_error)),
             Err(error) => problems.push(format!("{}: {query}: {error}", rule.name)),
         }

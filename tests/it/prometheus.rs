@@ -17,8 +17,8 @@ const START_WITHIN: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
 const RULES: &str = "dashboards/prometheus/waitbridge.rules.yml";
 
-/// How far apart two samples of one series are, and two moments of an answer.
-pub const STEP_SECONDS: u32 = 1;
+/// How far apart two moments of an answer are.
+const STEP_SECONDS: u32 = 1;
 
 pub struct Prometheus {
     process: Process,
@@ -115,13 +115,13 @@ impl Prometheus {
         parsed::<Matrix>(&text).map(|matrix| matrix.result)
     }
 
-    pub fn now(&self, query: &str) -> Vec<Series> {
-        self.range(query, now(), now()).unwrap_or_else(|error| panic!("{query}: {error}"))
+    pub fn since(&self, from: f64, query: &str) -> Vec<Series> {
+        self.range(query, from, now()).unwrap_or_else(|error| panic!("{query}: {error}"))
     }
 
     pub fn wait_until(&self, query: &str, within: Duration) {
         let deadline = Instant::now() + within;
-        while self.now(query).is_empty() {
+        while self.since(now(), query).is_empty() {
             assert!(Instant::now() < deadline, "nothing within {within:?}: {query}");
             std::thread::sleep(POLL);
         }

@@ -11,7 +11,7 @@ use crate::prometheus::Prometheus;
 /// At a scrape a second: four of them, as Grafana has it.
 const RATE_INTERVAL: [(&str, &str); 2] = [("__rate_interval", "4s"), ("__rate_interval_ms", "4000")];
 /// Of the time that is shown.
-const RANGE: (&str, &str) = ("__range", "1m");
+const RANGE: (&str, &str) = ("__range", "10m");
 
 pub struct Board {
     pub title: String,
