@@ -55,6 +55,7 @@ pub struct Metrics {
     journal_bytes_max: IntGauge,
     journal_writable: IntGauge,
     journal_oldest_age: Gauge,
+    journal_retention_used: Gauge,
     journal_damaged: IntCounter,
     journal_rollbacks: IntCounter,
     checkpoint_missing: IntCounter,
@@ -126,6 +127,11 @@ impl Metrics {
             journal_writable: list.gauge("journal_writable", "1 if an append would be taken now."),
             journal_oldest_age: list
                 .number("journal_oldest_undelivered_age_seconds", "Age of the oldest record that is not yet in Kafka; 0 = none."),
+            journal_retention_used: list.number(
+                "journal_retention_used_ratio",
+                "Share of the time that records may wait in the raw topic which the oldest undelivered one has waited; at 1 nothing \
+                    more is accepted. In twentieths; on a disk 0.",
+            ),
             journal_damaged: list.counter("journal_damaged_records_total", "Records that could not be read back and were set aside."),
             journal_rollbacks: list.counter("journal_rollbacks_total", "Starts on a disk older than its checkpoint in Kafka."),
             checkpoint_missing: list.counter("checkpoint_missing_total", "Times the checkpoint was absent and the local mark was used."),
@@ -174,6 +180,8 @@ impl Metrics {
     /// Makes an endpoint's series exist from the start, so that a rate over them is right from the first delivery on.
     pub fn endpoint_known(&self, endpoint: &str, vendor: &str) {
         self.deliveries.with_label_values(&[endpoint, vendor, "accepted"]);
+        self.stale.with_label_values(&[vendor]);
+        self.payloads_omitted.with_label_values(&[vendor]);
         self.endpoint_failing_since.with_label_values(&[endpoint]);
     }
 
@@ -258,6 +266,10 @@ impl Metrics {
         self.journal_undelivered_records.set(records as i64);
         self.journal_undelivered_bytes.set(bytes as i64);
         self.oldest_undelivered_ms.store(oldest_received_ms.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    pub fn journal_retention_used(&self, share: f64) {
+        self.journal_retention_used.set(share);
     }
 
     pub fn journal_size(&self, bytes: u64, bytes_max: u64) {

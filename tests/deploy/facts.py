@@ -37,9 +37,12 @@ def dashboards():
     return {path.name: json.loads(path.read_text()) for path in sorted((ROOT / "dashboards").glob("*.json"))}
 
 
+def rules():
+    return [rule for group in yaml.safe_load((PROMETHEUS / "waitbridge.rules.yml").read_text())["groups"] for rule in group["rules"]]
+
+
 def alerts():
-    rules = yaml.safe_load((PROMETHEUS / "waitbridge.rules.yml").read_text())
-    return [rule for group in rules["groups"] for rule in group["rules"]]
+    return [rule for rule in rules() if "alert" in rule]
 
 
 def sections():
@@ -52,7 +55,7 @@ def metrics_unseen():
     names = set(re.findall(r"^\| `(waitbridge_\w+)` \|", reference, re.M))
     if not names:
         yield "docs/reference.md lists no metric"
-    exprs = [rule["expr"] for rule in alerts()]
+    exprs = [rule["expr"] for rule in rules()]
     exprs += [target["expr"] for board in dashboards().values() for panel in board["panels"] for target in panel["targets"]]
     seen = set(re.findall(r"waitbridge_\w+", " ".join(exprs)))
     seen |= {re.sub(r"_(bucket|sum|count)$", "", name) for name in seen}
@@ -84,7 +87,7 @@ def alerts_unexplained():
         name = rule["alert"]
         if rule["labels"].get("severity") not in SEVERITIES:
             yield f"{name}: severity is none of {sorted(SEVERITIES)}"
-        if rule["annotations"].get("runbook") != f"docs/runbook.md#{name.lower()}" or name not in pages:
+        if rule["annotations"].get("runbook_url") != f"docs/runbook.md#{name.lower()}" or name not in pages:
             yield f"{name}: no section of docs/runbook.md, or no link to it"
         yield from (f"docs/runbook.md: {name} does not say: {part}" for part in RUNBOOK_PARTS if f"**{part}**" not in pages.get(name, ""))
         cases = re.findall(rf'alertname="{name}".*exp_samples: (\[\]|\[\{{)', tests)

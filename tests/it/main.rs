@@ -9,6 +9,7 @@ mod http;
 mod kafka;
 mod load;
 mod process;
+mod prometheus;
 mod proxy;
 mod reader;
 mod repeats;
@@ -18,6 +19,7 @@ mod world;
 
 mod asyncapi;
 mod consumers;
+mod dashboards;
 mod explain;
 mod fixtures;
 mod fleet;

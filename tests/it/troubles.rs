@@ -128,7 +128,7 @@ fn a_flipped_bit_in_the_journal_costs_one_record_only() {
 }
 
 /// In the record with this accept id, which stands there as 16 bytes.
-fn flip_a_bit_of(journal: &Path, accept_id: &[u8]) {
+pub fn flip_a_bit_of(journal: &Path, accept_id: &[u8]) {
     let accept_id = uuid::Uuid::parse_str(std::str::from_utf8(accept_id).unwrap()).unwrap();
     let segments = fs::read_dir(journal).unwrap().map(|entry| entry.unwrap().path());
     for segment in segments.filter(|path| path.extension().is_some_and(|extension| extension == "log")) {

@@ -22,6 +22,8 @@ const REPLICATION_MIN: i32 = 3;
 const INSYNC_MIN: i64 = 2;
 /// Before retention takes what is not delivered, nothing more is taken.
 const RETENTION_MARGIN_MS: i64 = 24 * 3_600_000;
+/// How finely it is told how long undelivered records have waited.
+const WAIT_STEPS: i64 = 20;
 
 const TURN: Duration = Duration::from_millis(500);
 const SURVEY_EVERY: Duration = Duration::from_secs(10);
@@ -136,30 +138,44 @@ impl Watch {
             error!(topic, why, "the raw topic is not safe, so nothing is accepted; journal.unsafe_replication = true waives this");
             return Ok(Standing::Unsafe);
         }
-        let is_near = self.is_near_retention(&found)?;
-        Ok(if is_near { Standing::Full } else { Standing::Taking })
+        let used = self.retention_used(&found)?;
+        self.metrics.journal_retention_used(used);
+        Ok(if used < 1.0 { Standing::Taking } else { Standing::Full })
     }
 
-    /// Whether a record that is not delivered comes near the time at which the topic drops it.
-    fn is_near_retention(&mut self, found: &Found) -> Result<bool, Fault> {
+    /// Which share of the time that a record may wait the oldest undelivered one has waited; from 1 on the topic's retention is near.
+    fn retention_used(&mut self, found: &Found) -> Result<f64, Fault> {
         let retention_ms = number(found, "retention.ms").unwrap_or(self.options.retention_ms as i64);
         if retention_ms < 0 {
-            return Ok(false);
+            return Ok(0.0);
         }
-        let near_ms = now_ms() - (retention_ms - RETENTION_MARGIN_MS).max(retention_ms / 2);
+        let wait_max_ms = (retention_ms - RETENTION_MARGIN_MS).max(retention_ms / 2);
+        let mut most = 0;
         for partition in 0..found.partitions {
-            let there = self.survey.raw().bounds(partition)?;
-            let next = self.survey.committed(partition)?.map_or(there.start, |checkpoint| checkpoint.next);
-            let young = self.survey.raw().since(partition, near_ms)?.unwrap_or(there.end);
-            if next < young {
+            let steps = self.steps_waited(partition, wait_max_ms)?;
+            if steps == WAIT_STEPS {
                 warn!(
                     partition,
                     "undelivered records come near the raw topic's retention: nothing more is accepted until they are delivered"
                 );
-                return Ok(true);
+            }
+            most = most.max(steps);
+        }
+        Ok(most as f64 / WAIT_STEPS as f64)
+    }
+
+    /// Asks only which record was the first since a time, which is told also where none may be read. What flows takes one question.
+    fn steps_waited(&mut self, partition: i32, wait_max_ms: i64) -> Result<i64, Fault> {
+        let now_ms = now_ms();
+        let there = self.survey.raw().bounds(partition)?;
+        let next = self.survey.committed(partition)?.map_or(there.start, |checkpoint| checkpoint.next);
+        for step in 1..=WAIT_STEPS {
+            let young = self.survey.raw().since(partition, now_ms - wait_max_ms * step / WAIT_STEPS)?.unwrap_or(there.end);
+            if next >= young {
+                return Ok(step - 1);
             }
         }
-        Ok(false)
+        Ok(WAIT_STEPS)
     }
 
     fn enter(&mut self, standing: Standing) {

@@ -145,6 +145,7 @@ fn relays_that_stand_still_until_retention_comes_near_refuse_what_they_could_los
     let bridge = fleet.get(0);
     bridge.wait_until("it is full", FLOWING, |bridge| bridge.metric("waitbridge_journal_writable") == 0.0);
     assert_eq!(post(bridge, "sunshine", 3).code(), "journal_full");
+    assert_eq!(bridge.metric("waitbridge_journal_retention_used_ratio"), 1.0);
     kafka.create_topic(&fleet.topics.person, 1, &[]);
     bridge.wait_until("it takes again", FLOWING, |bridge| bridge.metric("waitbridge_journal_writable") == 1.0);
     let third = accept(bridge, 4);
