@@ -19,7 +19,7 @@ use crate::providers::endpoints::Endpoints;
 use crate::relay::prepare::Prepare;
 use crate::relay::status::Status;
 use crate::relay::{Clock, Ended, Relay};
-use crate::server::{self, Budget, Public, admin::Probe};
+use crate::server::{self, Budget, Public, admin::Probe, tls::Tls};
 use crate::settings::{Kind, Settings};
 use crate::shutdown::{Stage, Stages, Stop};
 
@@ -139,6 +139,8 @@ fn serve<J: Journal + Window + 'static, S: Source + 'static, B: Broker + 'static
     let endpoints = Arc::new(Endpoints::new(settings.endpoints));
     let public_socket = bind(settings.server.listen, "server.listen")?;
     let admin_socket = bind(settings.server.admin_listen, "server.admin_listen")?;
+    reload::warn_of(&settings.cautions);
+    let tls = settings.server.tls.map(|certificate| Arc::new(Tls::new(reload::told(certificate, &metrics))));
     let replays = replay::Replays {
         window: journal.clone(),
         journal_id: id.clone(),
@@ -155,7 +157,7 @@ fn serve<J: Journal + Window + 'static, S: Source + 'static, B: Broker + 'static
     let relay = Relay::new(source, broker, prepare, settings.relay, clock, stop.clone(), status.clone(), metrics.clone());
     let relay = spawn(relay)?;
 
-    let reload = reload::start(settings.watch, endpoints.clone(), metrics.clone())?;
+    let reload = reload::start(settings.watch, endpoints.clone(), tls.clone(), metrics.clone())?;
     let control = control::start(&settings.journal.dir, Arc::new(replays), reload.clone());
     let probe = Probe {
         endpoints: endpoints.clone(),
@@ -174,7 +176,7 @@ fn serve<J: Journal + Window + 'static, S: Source + 'static, B: Broker + 'static
         metrics: metrics.clone(),
     };
     let (drain_settle, drain_deadline) = (settings.server.drain_settle, public.limits.drain_deadline);
-    let public = Listener::serve(public_socket, |socket| server::public(socket, Arc::new(public)))?;
+    let public = Listener::serve(public_socket, |socket| server::public(socket, Arc::new(public), tls))?;
     let admin = Listener::serve(admin_socket, |socket| server::admin(socket, Arc::new(probe)))?;
     info!(listen = %public.address, admin_listen = %admin.address, journal = %id, "waitbridge serves");
     let running = Running {

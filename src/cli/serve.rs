@@ -14,8 +14,8 @@ use crate::telemetry;
 
 /// Takes webhooks and puts them on Kafka until SIGTERM or SIGINT; a second signal ends at once
 ///
-/// Endpoints and secrets are read again on SIGHUP, and within ten seconds when a file's content changes; other keys wait
-/// for a restart.
+/// Endpoints, secrets and the certificate are read again on SIGHUP, and within ten seconds when a file's content changes; other
+/// keys wait for a restart.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  waitbridge serve --config /etc/waitbridge/waitbridge.toml")]
 pub struct Serve {

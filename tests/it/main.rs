@@ -38,4 +38,5 @@ mod situations;
 mod smuggling;
 mod statuses;
 mod tidy;
+mod tls;
 mod troubles;
