@@ -18,6 +18,7 @@ mod files;
 mod fleet;
 mod publishing;
 mod sections;
+mod sockets;
 mod tls;
 pub mod watch;
 

@@ -10,7 +10,8 @@ use tracing::Level;
 
 use super::fleet::{Fleet, Kind};
 use super::publishing::{mode, privacy, routes};
-use super::tls;
+use super::sockets::Inherited;
+use super::{Invalid, tls};
 use crate::journal::disk;
 use crate::kafka::topics::{Role, Spec, specs};
 use crate::kafka::{self, RESERVED_PROPERTIES, SECRET_PROPERTIES, producer};
@@ -31,11 +32,21 @@ const RECORD_OVERHEAD_BYTES: u64 = 64 * KIB;
 pub struct ServerSettings {
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
+    /// Used instead of these addresses.
+    pub inherited: Inherited,
     /// Of the public listener; without one it speaks plain HTTP.
     pub tls: Option<Identity>,
     pub limits: server::Limits,
     pub accept_deadline: Duration,
     pub drain_settle: Duration,
+}
+
+impl ServerSettings {
+    /// Takes the listeners that this process was started with, once.
+    pub fn inherit(&mut self) -> Result<(), Invalid> {
+        self.inherited = Inherited::take()?;
+        Ok(())
+    }
 }
 
 pub struct JournalSettings {
@@ -107,6 +118,7 @@ pub fn server(root: &mut Table) -> ServerSettings {
     let settings = ServerSettings {
         listen,
         admin_listen,
+        inherited: Inherited::default(),
         tls: tls::identity(&mut table),
         accept_deadline: duration(&mut table, "accept_deadline", 100..=HOUR_MS, "8s"),
         drain_settle: duration(&mut table, "drain_settle", 0..=HOUR_MS, "5s"),

@@ -16,6 +16,7 @@ mod replicas;
 mod source;
 mod world;
 
+mod activation;
 mod asyncapi;
 mod consumers;
 mod explain;
