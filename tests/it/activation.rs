@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::bridge::{Bridge, Home, TOKEN, server};
-use crate::http::Connection;
+use crate::http::{Connection, once, request};
 use crate::kafka;
-use crate::load::{Accepted, Load, ReadEvent, Verdict, judge};
+use crate::load::{Accepted, Ending, Load, ReadEvent, Verdict, judge};
 use crate::process::new_folder;
 use crate::reader::{Reader, Record};
 
@@ -89,10 +89,9 @@ fn a_restart_under_load_refuses_no_connection_and_loses_no_delivery() {
             let (stop, seen) = (&stop, &seen);
             scope.spawn(move || send_until(stop, address, sender, seen));
         }
+        let _ending = Ending(&stop);
         (0..RESTARTS).for_each(|_| assert_eq!(begin_life().terminate(), 0));
-        let last = begin_life();
-        stop.store(true, Ordering::Relaxed);
-        last
+        begin_life()
     });
     let refused = kept.refused();
     let mut accepted = kept.finish();
@@ -106,6 +105,30 @@ fn a_restart_under_load_refuses_no_connection_and_loses_no_delivery() {
     assert_eq!((seen.unconnected, seen.unanswered), (vec![], vec![]), "on fresh connections");
     assert_eq!(verdict, Verdict { accepted: verdict.accepted, read: verdict.read, ..Verdict::default() });
     assert!(verdict.read <= verdict.accepted + refused.len(), "{verdict:?}");
+}
+
+/// A connection that is there when the end begins, and speaks when nobody new is taken: what it is answered.
+fn spoken_at_the_end(home: &Home, person: usize) -> Option<(u16, Option<String>)> {
+    let mut bridge = home.start();
+    let mut early = Connection::open(bridge.public).unwrap();
+    // As it is taken: an answer on a later connection.
+    assert_eq!(once(bridge.public, &request("GET", "/healthz", &[], b"")).status, 200);
+    bridge.signal("TERM");
+    bridge.wait_until("it drains", WITHIN, |bridge| bridge.said().contains("draining: "));
+    let body = format!(r#"{{"type":"AddPerson","data":{{"PersonId":{person},"Fields":{{}},"Waitlists":[]}}}}"#);
+    let answer = early.post(&format!("/webhooks/sunshine/{TOKEN}"), &[], body.as_bytes());
+    assert_eq!(bridge.wait(WITHIN), 0);
+    answer.ok().map(|answer| (answer.status, answer.header("connection").map(str::to_owned)))
+}
+
+#[test]
+fn who_has_connected_before_the_end_is_served_and_told_that_the_connection_ends() {
+    let kafka = kafka::shared();
+    let home = Home::new(kafka.bootstrap(), &kafka.new_topics(1), "");
+    // A machine that is busy may miss the two seconds; not each time.
+    let served = (200, Some("close".to_owned()));
+    let is_served = (0..5).any(|person| spoken_at_the_end(&home, person) == Some(served.clone()));
+    assert!(is_served);
 }
 
 #[test]

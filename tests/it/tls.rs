@@ -19,6 +19,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, Support
 use crate::bridge::{Bridge, Home, TOKEN, server};
 use crate::http::Connection;
 use crate::kafka::{self, Topics};
+use crate::load::Ending;
 use crate::process::new_folder;
 use crate::reader::Reader;
 
@@ -215,6 +216,7 @@ fn a_new_certificate_is_shown_without_a_failed_delivery_and_a_broken_one_leaves_
     let (stop, sent) = (AtomicBool::new(false), AtomicU64::new(0));
     let address = bridge.public;
     let failed: Vec<String> = std::thread::scope(|scope| {
+        let ending = Ending(&stop);
         let senders: Vec<_> = (1..4)
             .map(|sender: u64| {
                 let (stop, sent, client) = (&stop, &sent, &client);
@@ -255,7 +257,7 @@ fn a_new_certificate_is_shown_without_a_failed_delivery_and_a_broken_one_leaves_
         bridge.wait_until("it is mended", WITHIN, |bridge| bridge.metric(SUCCESSFUL) == 1.0);
         assert_eq!(deliver(address, &client, 3).unwrap().1, all[3].der());
         some_more(&bridge);
-        stop.store(true, Ordering::Relaxed);
+        drop(ending);
         senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect()
     });
     assert_eq!(failed, Vec::<String>::new());
