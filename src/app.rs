@@ -19,7 +19,7 @@ use crate::providers::endpoints::Endpoints;
 use crate::relay::prepare::Prepare;
 use crate::relay::status::Status;
 use crate::relay::{Clock, Ended, Relay};
-use crate::server::{self, Budget, Public, admin::Probe};
+use crate::server::{self, Budget, Public, admin::Probe, tls::Tls};
 use crate::settings::{Kind, Settings};
 use crate::shutdown::{Stage, Stages, Stop};
 
@@ -30,8 +30,10 @@ pub mod replay;
 
 /// Of the drain's time, what is kept for the relay when the listener takes long.
 const RELAY_SHARE: Duration = Duration::from_secs(2);
-/// How long kept-alive connections are told that we go, at most; a quarter of the drain's time if that is less.
-const FAREWELL_MAX: Duration = Duration::from_secs(2);
+/// How long kept-alive connections are served and told that we go, the time of settling included.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// Of it, for those who have connected when nobody new is taken any more; a quarter of the drain's time if that is less.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Between two tries of a call once a stop is requested.
 const RETRY_WHILE_STOPPING: Duration = Duration::from_millis(20);
 /// Kept for closing the journal and the admin listener.
@@ -137,8 +139,10 @@ fn serve<J: Journal + Window + 'static, S: Source + 'static, B: Broker + 'static
         metrics.endpoint_known(&endpoint.name, endpoint.vendor);
     }
     let endpoints = Arc::new(Endpoints::new(settings.endpoints));
-    let public_socket = bind(settings.server.listen, "server.listen")?;
-    let admin_socket = bind(settings.server.admin_listen, "server.admin_listen")?;
+    let public_socket = bind(settings.server.inherited.public, settings.server.listen, "server.listen")?;
+    let admin_socket = bind(settings.server.inherited.admin, settings.server.admin_listen, "server.admin_listen")?;
+    reload::warn_of(&settings.cautions);
+    let tls = settings.server.tls.map(|certificate| Arc::new(Tls::new(reload::told(certificate, &metrics))));
     let replays = replay::Replays {
         window: journal.clone(),
         journal_id: id.clone(),
@@ -155,7 +159,7 @@ fn serve<J: Journal + Window + 'static, S: Source + 'static, B: Broker + 'static
     let relay = Relay::new(source, broker, prepare, settings.relay, clock, stop.clone(), status.clone(), metrics.clone());
     let relay = spawn(relay)?;
 
-    let reload = reload::start(settings.watch, endpoints.clone(), metrics.clone())?;
+    let reload = reload::start(settings.watch, endpoints.clone(), tls.clone(), metrics.clone())?;
     let control = control::start(&settings.journal.dir, Arc::new(replays), reload.clone());
     let probe = Probe {
         endpoints: endpoints.clone(),
@@ -174,7 +178,7 @@ fn serve<J: Journal + Window + 'static, S: Source + 'static, B: Broker + 'static
         metrics: metrics.clone(),
     };
     let (drain_settle, drain_deadline) = (settings.server.drain_settle, public.limits.drain_deadline);
-    let public = Listener::serve(public_socket, |socket| server::public(socket, Arc::new(public)))?;
+    let public = Listener::serve(public_socket, |socket| server::public(socket, Arc::new(public), tls))?;
     let admin = Listener::serve(admin_socket, |socket| server::admin(socket, Arc::new(probe)))?;
     info!(listen = %public.address, admin_listen = %admin.address, journal = %id, "waitbridge serves");
     let running = Running {
@@ -236,10 +240,12 @@ impl Running {
         self.stop_replays(deadline);
         info!(settle_ms = self.drain_settle.as_millis() as u64, "draining: unready, still accepting");
         tokio::time::sleep(self.drain_settle).await;
-        self.stages.enter(Stage::Draining);
-        // The library's graceful stop cuts kept-alive connections without a word: first those who speak are told.
+        // Nobody new comes; who has a connection already is still served, and told that it ends. The library's graceful stop cuts
+        // it without a word.
         self.public.handle.pause().await;
-        tokio::time::sleep(FAREWELL_MAX.min(self.drain_deadline / 4)).await;
+        let farewell = FAREWELL.saturating_sub(self.drain_settle).max(LAST_WORDS);
+        tokio::time::sleep(farewell.min(self.drain_deadline / 4)).await;
+        self.stages.enter(Stage::Draining);
         let listener_deadline = deadline - RELAY_SHARE.min(self.drain_deadline / 4);
         self.public.stop(listener_deadline.saturating_duration_since(Instant::now())).await;
         self.stop_relay(deadline).await;
@@ -313,7 +319,11 @@ impl Listener {
     }
 }
 
-fn bind(address: SocketAddr, key: &str) -> Result<TcpListener> {
+fn bind(inherited: Option<TcpListener>, address: SocketAddr, key: &str) -> Result<TcpListener> {
+    if let Some(socket) = inherited {
+        info!("the service manager's socket is used, not {key}");
+        return Ok(socket);
+    }
     server::bind(address).with_context(|| format!("{key}: cannot listen on {address}"))
 }
 

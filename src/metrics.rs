@@ -76,6 +76,7 @@ pub struct Metrics {
     config_read: Gauge,
     partitions_mismatch: IntGaugeVec,
     draining: IntGauge,
+    certificate_expires: GaugeVec,
     /// Receipt of the oldest undelivered record in milliseconds since 1970; 0 = none. Its age is computed at the scrape.
     oldest_undelivered_ms: AtomicI64,
 }
@@ -164,6 +165,11 @@ impl Metrics {
                 &["topic"],
             ),
             draining: list.gauge("draining", "1 while shutting down."),
+            certificate_expires: list.stamps(
+                "tls_certificate_expires_timestamp_seconds",
+                "When the certificate of the public listener expires, or the first of its chain; absent without TLS.",
+                &[],
+            ),
             oldest_undelivered_ms: AtomicI64::new(0),
             registry: list.registry,
         }
@@ -205,6 +211,10 @@ impl Metrics {
     pub fn config_refused(&self) {
         self.config_successful.set(0);
         self.config_read.set(now_seconds());
+    }
+
+    pub fn certificate_expires(&self, at_ms: i64) {
+        self.certificate_expires.with_label_values(&[] as &[&str]).set(at_ms as f64 / 1000.0);
     }
 
     /// Counts a delivery as in flight for as long as the guard lives, also when its sender goes away.

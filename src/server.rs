@@ -21,10 +21,12 @@ mod body;
 mod connection;
 mod error;
 mod status;
+pub mod tls;
 mod unread;
 mod webhooks;
 
 pub use body::Budget;
+use tls::Tls;
 
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -64,8 +66,8 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// The listener that vendors reach. It begins to serve when it is awaited.
-pub fn public(listener: TcpListener, public: Arc<Public>) -> std::io::Result<Server> {
+/// The listener that vendors reach, by TLS if there is a certificate. It begins to serve when it is awaited.
+pub fn public(listener: TcpListener, public: Arc<Public>, tls: Option<Arc<Tls>>) -> std::io::Result<Server> {
     // The library counts connections for each worker; together they must not be more than the process may have.
     let workers = workers(public.limits.workers).min(public.limits.connections_max);
     let connections_a_worker = public.limits.connections_max / workers;
@@ -78,9 +80,15 @@ pub fn public(listener: TcpListener, public: Arc<Public>) -> std::io::Result<Ser
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(header_timeout)
         .client_disconnect_timeout(header_timeout)
+        .tls_handshake_timeout(header_timeout)
+        // Of handshakes at once: a worker that has so many takes no other connection, and 256 slow ones are soon made.
+        .max_connection_rate(connections_a_worker)
         .shutdown_timeout(drain_deadline.as_secs())
-        .disable_signals()
-        .listen(listener)?;
+        .disable_signals();
+    let server = match tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls.config())?,
+        None => server.listen(listener)?,
+    };
     Ok(server.run())
 }
 

@@ -18,6 +18,8 @@ mod files;
 mod fleet;
 mod publishing;
 mod sections;
+mod sockets;
+mod tls;
 pub mod watch;
 
 use disk::Disk;
@@ -44,6 +46,8 @@ pub struct Settings {
     pub watch: Option<Watch>,
     /// All of it as it holds, for those who want to see it.
     pub in_force: InForce,
+    /// What is no mistake, but should be changed.
+    pub cautions: Vec<Mistake>,
 }
 
 /// Why there are no settings: all that is wrong, a line each.
@@ -117,14 +121,14 @@ fn read(values: BTreeMap<String, Value>, origin: &str, disk: &Disk) -> Result<(S
     let log = sections::log(&mut root);
     let told = endpoints::read(&mut root, disk);
     root.finish();
-    let in_force = mistakes.in_force();
+    let (in_force, cautions) = (mistakes.in_force(), mistakes.cautions());
     let mistakes = mistakes.into_list();
     if !mistakes.is_empty() {
         return Err(Invalid(mistakes));
     }
     let (endpoints, said) = told.into_iter().map(Told::into_parts).unzip();
     let said = Said { endpoints: said, others: watch::facts(&others, &disk.trail()) };
-    Ok((Settings { server, journal, relay, prepare, kafka, log, endpoints, watch: None, in_force }, said))
+    Ok((Settings { server, journal, relay, prepare, kafka, log, endpoints, watch: None, in_force, cautions }, said))
 }
 
 fn check_variables(environment: &Environment) -> Result<(), Invalid> {

@@ -12,10 +12,13 @@ use std::ops::RangeInclusive;
 use config::{Value, ValueKind};
 
 mod in_force;
+mod units;
 
 pub use in_force::{Held, InForce};
+pub use units::{parse_bytes, parse_duration_ms};
 
 use in_force::Shown;
+use units::{show_bytes, show_duration};
 
 /// One thing that is wrong: where, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +39,8 @@ impl fmt::Display for Mistake {
 #[derive(Debug, Default)]
 pub struct Mistakes {
     list: RefCell<Vec<Mistake>>,
+    /// What is allowed, but not wise.
+    cautions: RefCell<Vec<Mistake>>,
     in_force: RefCell<InForce>,
 }
 
@@ -49,6 +54,11 @@ impl Mistakes {
         self.in_force.borrow().clone()
     }
 
+    /// What is no mistake, but should be changed.
+    pub fn cautions(&self) -> Vec<Mistake> {
+        self.cautions.borrow().clone()
+    }
+
     pub fn into_list(self) -> Vec<Mistake> {
         self.list.into_inner()
     }
@@ -57,6 +67,11 @@ impl Mistakes {
 /// Reads the files that keys name: the contents, or what is wrong with them.
 pub trait Files {
     fn contents(&self, path: &str) -> Result<Vec<u8>, String>;
+
+    /// Whether every user of the machine may read it, as far as its own mode says.
+    fn is_open_to_all(&self, _path: &str) -> bool {
+        false
+    }
 }
 
 /// Somebody may have written the secret itself where its file is to be named.
@@ -96,6 +111,17 @@ impl<'a> Table<'a> {
     pub fn mistake(&self, key: &str, wanted: impl Into<String>) {
         let origin = self.values.get(key).and_then(|value| value.origin()).unwrap_or(&self.origin);
         self.mistakes.note(origin, &self.full(key), wanted);
+    }
+
+    /// Notes that `key` is right, but not wise.
+    pub fn caution(&self, key: &str, advice: impl Into<String>) {
+        let origin = self.values.get(key).and_then(|value| value.origin()).unwrap_or(&self.origin);
+        self.mistakes.cautions.borrow_mut().push(Mistake { origin: origin.to_owned(), key: self.full(key), wanted: advice.into() });
+    }
+
+    /// Whether every user of the machine may read this file.
+    pub fn is_open_to_all(&self, path: &str) -> bool {
+        self.files.is_open_to_all(path)
     }
 
     /// Where all tables of these settings note what is wrong.
@@ -337,38 +363,6 @@ pub enum Flag {
     Off,
 }
 
-const DURATIONS: &[(&str, u64)] = &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-const SIZES: &[(&str, u64)] =
-    &[("B", 1), ("KB", 1000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
-
-pub fn parse_duration_ms(text: &str) -> Option<u64> {
-    with_unit(text, DURATIONS)
-}
-
-pub fn parse_bytes(text: &str) -> Option<u64> {
-    with_unit(text, SIZES)
-}
-
-fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim())?;
-    number.parse::<u64>().ok()?.checked_mul(*factor)
-}
-
-fn show_duration(ms: u64) -> String {
-    show_with_unit(ms, DURATIONS)
-}
-
-fn show_bytes(bytes: u64) -> String {
-    show_with_unit(bytes, SIZES)
-}
-
-fn show_with_unit(number: u64, units: &[(&str, u64)]) -> String {
-    let (name, factor) = units.iter().rev().find(|(_, factor)| number >= *factor && number.is_multiple_of(*factor)).unwrap_or(&units[0]);
-    format!("\"{}{name}\"", number / factor)
-}
-
 fn text_of(value: Value) -> Option<String> {
     match value.kind {
         ValueKind::Array(_) | ValueKind::Table(_) | ValueKind::Nil => None,
@@ -399,20 +393,6 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_and_sizes_need_a_unit() {
-        for (text, expected) in
-            [("8s", Some(8000)), ("250ms", Some(250)), ("72h", Some(259_200_000)), ("8", None), ("s", None), ("-1s", None)]
-        {
-            assert_eq!(parse_duration_ms(text), expected, "{text}");
-        }
-        for (text, expected) in
-            [("512KiB", Some(524_288)), ("900KB", Some(900_000)), ("1 MiB", Some(1 << 20)), ("1mb", None), ("99999999999GiB", None)]
-        {
-            assert_eq!(parse_bytes(text), expected, "{text}");
-        }
-    }
 
     #[test]
     fn one_trailing_newline_of_a_secret_is_trimmed() {

@@ -1,4 +1,4 @@
-//! New endpoints and secrets while the process runs: on SIGHUP, and when what was read has changed on the disk.
+//! New endpoints, secrets and certificates while the process runs: on SIGHUP, and when what was read has changed on the disk.
 //!
 //! On a thread of its own, which nobody waits for: a file system may hang. Requests in flight finish with the endpoint
 //! that they began with.
@@ -11,9 +11,10 @@ use anyhow::Result;
 use tracing::{error, info, warn};
 
 use crate::metrics::Metrics;
-use crate::providers::endpoints::{Endpoint, Endpoints};
+use crate::providers::endpoints::Endpoints;
+use crate::server::tls::{Identity, Tls};
 use crate::settings::Invalid;
-use crate::settings::watch::{Changes, Look, Watch};
+use crate::settings::watch::{Again, Changes, Look, Watch};
 use crate::table::Mistake;
 
 const POLL: Duration = Duration::from_secs(10);
@@ -56,15 +57,16 @@ impl Bell {
 pub struct Reload {
     watch: Watch,
     endpoints: Arc<Endpoints>,
+    tls: Option<Arc<Tls>>,
     metrics: Arc<Metrics>,
 }
 
 /// `watch` is `None` for settings that came from no file: then a reload only says so.
-pub fn start(watch: Option<Watch>, endpoints: Arc<Endpoints>, metrics: Arc<Metrics>) -> Result<Bell> {
+pub fn start(watch: Option<Watch>, endpoints: Arc<Endpoints>, tls: Option<Arc<Tls>>, metrics: Arc<Metrics>) -> Result<Bell> {
     let (bell, rung) = sync_channel(RINGS_MAX);
     metrics.config_loaded();
     let work = move || match watch {
-        Some(watch) => Reload { watch, endpoints, metrics }.run(&rung),
+        Some(watch) => Reload { watch, endpoints, tls, metrics }.run(&rung),
         None => rung.iter().for_each(|ring| {
             warn!("these settings come from no file: there is nothing to reload");
             answer(ring, Reloaded::NoFile);
@@ -72,6 +74,25 @@ pub fn start(watch: Option<Watch>, endpoints: Arc<Endpoints>, metrics: Arc<Metri
     };
     std::thread::Builder::new().name("reload".to_owned()).spawn(work)?;
     Ok(Bell(bell))
+}
+
+/// What the settings allow, and should not say.
+pub fn warn_of(cautions: &[Mistake]) {
+    for caution in cautions {
+        warn!(file = caution.origin, key = caution.key, advice = caution.wanted, "the settings are not wise here");
+    }
+}
+
+/// Tells of the certificate that new connections are shown from now on.
+pub fn told(certificate: Identity, metrics: &Metrics) -> Identity {
+    match certificate.expires {
+        Some(expires) => {
+            metrics.certificate_expires(expires.ms());
+            info!(expires = expires.shown().as_str(), "this certificate is shown from now on");
+        }
+        None => warn!("a certificate is shown from now on that does not say when it expires"),
+    }
+    certificate
 }
 
 fn answer(ring: Ring, reloaded: Reloaded) {
@@ -95,8 +116,9 @@ impl Reload {
 
     fn reload(&mut self) -> Reloaded {
         match self.watch.read_again() {
-            Ok((endpoints, changes)) => {
-                self.take(endpoints, &changes);
+            Ok(again) => {
+                let changes = again.changes.clone();
+                self.take(again);
                 Reloaded::Taken(changes)
             }
             Err(invalid) => {
@@ -106,10 +128,15 @@ impl Reload {
         }
     }
 
-    fn take(&self, endpoints: Vec<Endpoint>, changes: &Changes) {
+    fn take(&self, again: Again) {
+        let Again { endpoints, tls, cautions, changes } = again;
         endpoints.iter().for_each(|endpoint| self.metrics.endpoint_known(&endpoint.name, endpoint.vendor));
         self.endpoints.replace(endpoints);
         self.metrics.config_loaded();
+        warn_of(&cautions);
+        if let (Some(certificate), Some(tls), false) = (tls, &self.tls, changes.taken.is_empty()) {
+            tls.replace(told(certificate, &self.metrics));
+        }
         let list = |names: &[String]| names.join(", ");
         let (added, removed, changed) = (list(&changes.added), list(&changes.removed), list(&changes.changed));
         info!(added, removed, changed, "the settings are read again: these endpoints are new, gone or changed");

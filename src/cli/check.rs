@@ -24,6 +24,9 @@ pub struct Check {
 impl Check {
     pub fn run(self) -> Result<ExitCode> {
         let settings = settings::load(self.file.config.as_deref())?;
+        for caution in &settings.cautions {
+            eprintln!("not wise: {caution}");
+        }
         show::page(&if self.print { settings.in_force.to_toml() } else { page(&settings) })?;
         Ok(ExitCode::SUCCESS)
     }

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 /// One delivery: where to, and what with.
 #[derive(Debug, Clone)]
@@ -39,6 +40,29 @@ impl Answer {
     }
 }
 
+/// Whose certificates are believed over https.
+#[derive(Debug, Clone, Default)]
+pub enum Trust {
+    /// Those that browsers believe.
+    #[default]
+    Public,
+    Only(Vec<Certificate<'static>>),
+    /// Any: on the way to the own listener nobody stands in between, and its certificate is for another name.
+    Own,
+}
+
+impl Trust {
+    fn config(&self) -> TlsConfig {
+        let config = TlsConfig::builder();
+        match self {
+            Trust::Public => config,
+            Trust::Only(authorities) => config.root_certs(RootCerts::new_with_certs(authorities)),
+            Trust::Own => config.disable_verification(true),
+        }
+        .build()
+    }
+}
+
 /// What signs the deliveries of one endpoint.
 pub type Signer = Arc<dyn Fn(&[u8]) -> Vec<(&'static str, String)> + Send + Sync>;
 
@@ -49,12 +73,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Sends all of them at `rate` a second, or as fast as the answers come, and returns when all are answered. Each is
 /// made when its turn has come, and told of together with what came with it.
-pub fn deliver<T: Send>(rate: Option<f64>, mut posts: impl Iterator<Item = (Post, T)>, answered: impl Fn(T, Answer) + Sync) {
+pub fn deliver<T: Send>(trust: &Trust, rate: Option<f64>, mut posts: impl Iterator<Item = (Post, T)>, answered: impl Fn(T, Answer) + Sync) {
     let answered = &answered;
     std::thread::scope(|scope| {
         let open = |_| {
             let (lane, posts) = sync_channel(AHEAD_MAX);
-            scope.spawn(move || run_lane(posts, answered));
+            scope.spawn(move || run_lane(trust, posts, answered));
             lane
         };
         let lanes: Vec<SyncSender<(Post, T)>> = (0..LANES).map(open).collect();
@@ -69,8 +93,9 @@ pub fn deliver<T: Send>(rate: Option<f64>, mut posts: impl Iterator<Item = (Post
     });
 }
 
-fn run_lane<T>(posts: Receiver<(Post, T)>, answered: &impl Fn(T, Answer)) {
-    let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(ANSWER_TIMEOUT)).build().into();
+fn run_lane<T>(trust: &Trust, posts: Receiver<(Post, T)>, answered: &impl Fn(T, Answer)) {
+    let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(ANSWER_TIMEOUT));
+    let agent = config.tls_config(trust.config()).build().into();
     for (post, what) in posts {
         // The text of an error may hold the URL, and that a token.
         let answer = send(&agent, &post).unwrap_or_else(|error| Answer::Other(format!("no answer: {error}").replace(&post.url, "the URL")));

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow};
 use jiff::Timestamp;
 
 use super::SETTINGS;
-use super::deliver::{Post, deliver};
+use super::deliver::{Post, Trust, deliver};
 use super::send::{duration, rate};
 use super::show::page;
 use super::stop::Interrupt;
@@ -136,7 +136,7 @@ impl Traffic {
         let count = (self.demo.duration.as_secs_f64() * self.demo.rate).ceil() as usize;
         let turns = (0..count).take_while(|_| !self.interrupt.is_requested());
         let posts = turns.map(|_| self.post(story.next(Timestamp::now().as_millisecond())));
-        deliver(Some(self.demo.rate), posts, |sent, answer| self.ledger().answered(sent, answer));
+        deliver(&Trust::Public, Some(self.demo.rate), posts, |sent, answer| self.ledger().answered(sent, answer));
         let seconds = began.elapsed().as_secs_f64();
         self.sent_all.store(true, Ordering::Release);
         seconds

@@ -14,6 +14,7 @@ use super::show::{self, Color, paint};
 use crate::journal::disk::inspect::{Holder, holder, inspect};
 use crate::settings::{self, Kind, Settings};
 
+mod certificate;
 mod cluster;
 mod disk;
 mod endpoints;
@@ -84,6 +85,7 @@ impl Doctor {
         let mut report = Report { shown: !self.json, checks: Vec::new() };
         let mut notes = Notes::of("settings");
         notes.fine(format!("valid; {}", show::count(settings.endpoints.len(), "endpoint")));
+        certificate::look(&settings, &mut notes);
         report.take(notes)?;
         // None: never started, or not readable by this user; `disk` says which.
         let journal = inspect(&settings.journal.dir).ok();

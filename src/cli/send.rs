@@ -1,16 +1,17 @@
 //! `waitbridge send`: deliver as the vendor would, signed, to try a running service, also with what goes wrong there:
 //! deliveries that come again, that come late, and that are forged.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use indicatif::ProgressBar;
+use ureq::tls::{PemItem, parse_pem};
 
 use super::ConfigFile;
-use super::deliver::{Post, Signer, deliver};
+use super::deliver::{Post, Signer, Trust, deliver};
 use super::health::reachable;
 use super::samples::{Stamp, can_be_late, freshen, sample};
 use super::show;
@@ -32,7 +33,9 @@ use tally::Tally;
     Examples:\n  \
     waitbridge send --endpoint waitwhile --sample waitwhile/visit.created\n  \
     waitbridge send --endpoint waitwhile --sample waitwhile/visit.updated --count 100 --repeat 5 --damage 10 --json\n  \
-    waitbridge send --url http://localhost:8080/webhooks/sunshine/wb_… --sample waitlistplus/AddPerson --count 100 --rate 20\n\n\
+    waitbridge send --url http://localhost:8080/webhooks/sunshine/wb_… --sample waitlistplus/AddPerson --count 100 --rate 20\n  \
+    waitbridge send --url https://hooks.example.com/webhooks/waitwhile --secret-file secret --ca-file ca.pem \\\n    \
+    --sample waitwhile/visit.created\n\n\
     A visit that is told of now, and then what it was an hour ago, which is published as stale:\n  \
     waitbridge send --endpoint waitwhile --sample waitwhile/visit.updated --id V1\n  \
     waitbridge send --endpoint waitwhile --sample waitwhile/visit.updated --id V1 --late 1h"
@@ -40,7 +43,7 @@ use tally::Tally;
 pub struct Send {
     #[command(flatten)]
     file: ConfigFile,
-    /// An endpoint of the settings: to their listener, signed for its first public URL
+    /// An endpoint of the settings: to their listener (by TLS whatever its certificate says), signed for its first public URL
     #[arg(long, value_name = "NAME", conflicts_with = "url", required_unless_present = "url")]
     endpoint: Option<String>,
     /// Where to, with the token in it, or with --secret-file
@@ -49,6 +52,9 @@ pub struct Send {
     /// Signs for --url as Waitwhile does; the file holds the secret
     #[arg(long, value_name = "FILE", requires = "url")]
     secret_file: Option<PathBuf>,
+    /// For an https --url whose certificate no public authority has signed: the PEM of the one that has
+    #[arg(long, value_name = "FILE", requires = "url")]
+    ca_file: Option<PathBuf>,
     /// What to send: waitwhile/visit.created, waitlistplus/AddPerson and so on
     #[arg(long, value_name = "NAME", conflicts_with = "body", required_unless_present = "body")]
     sample: Option<String>,
@@ -86,6 +92,7 @@ pub struct Send {
 struct Destination {
     url: String,
     sign: Signer,
+    trust: Trust,
 }
 
 impl Send {
@@ -98,7 +105,7 @@ impl Send {
             Post { lane: index, url: destination.url.clone(), headers: (destination.sign)(&body), body }
         };
         let refusal = if (destination.sign)(b"").is_empty() { "404" } else { "401" };
-        let (tally, seconds) = self.send(Plan::new(self.count, self.repeat, self.damage, genuine), refusal);
+        let (tally, seconds) = self.send(&destination.trust, Plan::new(self.count, self.repeat, self.damage, genuine), refusal);
         if self.json {
             show::json(&tally.object(seconds))?
         } else {
@@ -108,12 +115,12 @@ impl Send {
         Ok(if tally.is_as_expected() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    fn send(&self, plan: Plan<impl FnMut(u64) -> Post>, refusal: &'static str) -> (Tally, f64) {
+    fn send(&self, trust: &Trust, plan: Plan<impl FnMut(u64) -> Post>, refusal: &'static str) -> (Tally, f64) {
         // Drawn on stderr, and only if that is a terminal.
         let progress = ProgressBar::new(self.count);
         let tally = Mutex::new(Tally::new(refusal));
         let started = Instant::now();
-        deliver(self.rate, plan, |nature, answer| {
+        deliver(trust, self.rate, plan, |nature, answer| {
             tally.lock().unwrap_or_else(|broken| broken.into_inner()).note(nature, &answer);
             progress.inc(1);
         });
@@ -142,15 +149,17 @@ impl Send {
     }
 
     fn to_url(&self, url: &str) -> Result<Destination> {
-        let Some(file) = &self.secret_file else { return Ok(Destination { url: url.to_owned(), sign: Arc::new(|_| Vec::new()) }) };
+        let trust = self.ca_file.as_deref().map_or(Ok(Trust::Public), authorities)?;
+        let url = url.to_owned();
+        let Some(file) = &self.secret_file else { return Ok(Destination { url, sign: Arc::new(|_| Vec::new()), trust }) };
         let secret = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
         let secret = trim_newline(&secret).to_vec();
         if secret.is_empty() {
             bail!("{} is empty; it must hold the secret", file.display());
         }
-        let signed_url = url.to_owned();
+        let signed_url = url.clone();
         let sign = move |body: &[u8]| vec![(waitwhile::SIGNATURE_HEADER, waitwhile::signature(&secret, &signed_url, body))];
-        Ok(Destination { url: url.to_owned(), sign: Arc::new(sign) })
+        Ok(Destination { url, sign: Arc::new(sign), trust })
     }
 }
 
@@ -163,8 +172,23 @@ fn to_endpoint(settings: &Settings, name: &str) -> Result<Destination> {
     if provider.sign(b"").is_empty() {
         bail!("the settings know only the hash of {name}'s token, or no secret yet: use --url with the token in it");
     }
-    let url = format!("http://{}/webhooks/{name}", reachable(settings.server.listen));
-    Ok(Destination { url, sign: Arc::new(move |body| provider.sign(body)) })
+    let scheme = if settings.server.tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}/webhooks/{name}", reachable(settings.server.listen));
+    Ok(Destination { url, sign: Arc::new(move |body| provider.sign(body)), trust: Trust::Own })
+}
+
+fn authorities(file: &Path) -> Result<Trust> {
+    let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let items = parse_pem(&pem).collect::<Result<Vec<_>, _>>().with_context(|| format!("{} is no PEM", file.display()))?;
+    let certificates = items.into_iter().filter_map(|item| match item {
+        PemItem::Certificate(certificate) => Some(certificate),
+        _ => None,
+    });
+    let certificates: Vec<_> = certificates.collect();
+    if certificates.is_empty() {
+        bail!("{} holds no certificate", file.display());
+    }
+    Ok(Trust::Only(certificates))
 }
 
 pub fn rate(text: &str) -> Result<f64, String> {

@@ -12,10 +12,12 @@ use crate::app::{self, Failure, Running};
 use crate::settings::{self, Settings};
 use crate::telemetry;
 
+mod notify;
+
 /// Takes webhooks and puts them on Kafka until SIGTERM or SIGINT; a second signal ends at once
 ///
-/// Endpoints and secrets are read again on SIGHUP, and within ten seconds when a file's content changes; other keys wait
-/// for a restart.
+/// Endpoints, secrets and the certificate are read again on SIGHUP, and within ten seconds when a file's content changes; other
+/// keys wait for a restart. Of systemd it takes sockets, and tells it when it is ready.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  waitbridge serve --config /etc/waitbridge/waitbridge.toml")]
 pub struct Serve {
@@ -28,6 +30,7 @@ impl Serve {
         let mut settings = settings::load(self.file.config.as_deref())?;
         telemetry::start(settings.log.format, settings.log.level);
         settings.server.fit_to_open_files();
+        settings.server.inherit()?;
         serve(settings, app::start)
     }
 }
@@ -37,6 +40,7 @@ pub fn serve(settings: Settings, start: impl FnOnce(Settings) -> Result<Running>
     actix_web::rt::System::new().block_on(async {
         let mut signals = Signals::new()?;
         let mut running = start(settings)?;
+        notify::tell("READY=1");
         let reload = running.reload_bell();
         let failure = tokio::select! {
             () = signals.end(&reload) => None,
@@ -53,6 +57,7 @@ pub fn serve(settings: Settings, start: impl FnOnce(Settings) -> Result<Running>
 }
 
 async fn drain(running: Running, signals: &mut Signals, reload: &Bell) -> Result<ExitCode> {
+    notify::tell("STOPPING=1");
     tokio::select! {
         () = running.drain() => {}
         () = signals.end(reload) => warn!("a second signal: ending at once; what was answered 200 is safe in the journal"),

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -87,6 +88,10 @@ impl Disk {
 impl Files for Disk {
     fn contents(&self, path: &str) -> Result<Vec<u8>, String> {
         self.bytes(Path::new(path))
+    }
+
+    fn is_open_to_all(&self, path: &str) -> bool {
+        fs::metadata(path).is_ok_and(|found| found.mode() & 0o004 != 0)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::providers::endpoints::Endpoint;
 use crate::providers::{Pending, VENDORS, vendor};
 use crate::table::{Flag, Table};
 
-/// The keys that are read here: all that can change while the process runs.
+/// The keys that are read here. They can change while the process runs.
 pub const KEYS: &[&str] = &["endpoint", "endpoints_dir"];
 
 /// An endpoint, what the settings say of it, and where.

@@ -10,13 +10,15 @@ use tracing::Level;
 
 use super::fleet::{Fleet, Kind};
 use super::publishing::{mode, privacy, routes};
+use super::sockets::Inherited;
+use super::{Invalid, tls};
 use crate::journal::disk;
 use crate::kafka::topics::{Role, Spec, specs};
 use crate::kafka::{self, RESERVED_PROPERTIES, SECRET_PROPERTIES, producer};
 use crate::providers::Rules;
 use crate::relay::{self, prepare};
 use crate::routing::Topics;
-use crate::server;
+use crate::server::{self, tls::Identity};
 use crate::table::{Flag, Table};
 use crate::telemetry::Format;
 
@@ -30,9 +32,21 @@ const RECORD_OVERHEAD_BYTES: u64 = 64 * KIB;
 pub struct ServerSettings {
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
+    /// Used instead of these addresses.
+    pub inherited: Inherited,
+    /// Of the public listener; without one it speaks plain HTTP.
+    pub tls: Option<Identity>,
     pub limits: server::Limits,
     pub accept_deadline: Duration,
     pub drain_settle: Duration,
+}
+
+impl ServerSettings {
+    /// Takes the listeners that this process was started with, once.
+    pub fn inherit(&mut self) -> Result<(), Invalid> {
+        self.inherited = Inherited::take()?;
+        Ok(())
+    }
 }
 
 pub struct JournalSettings {
@@ -95,11 +109,6 @@ impl KafkaSettings {
 
 pub fn server(root: &mut Table) -> ServerSettings {
     let mut table = root.table("server");
-    for key in ["tls_cert_file", "tls_key_file"] {
-        if !table.text(key, "").is_empty() {
-            table.mistake(key, "is not available in this version; end TLS in front of waitbridge");
-        }
-    }
     let listen = address(&mut table, "listen", "0.0.0.0:8080");
     let admin_listen = address(&mut table, "admin_listen", "127.0.0.1:9464");
     let body_bytes_max = table.bytes("body_max", KIB..=3 * MIB, "512KiB");
@@ -109,6 +118,8 @@ pub fn server(root: &mut Table) -> ServerSettings {
     let settings = ServerSettings {
         listen,
         admin_listen,
+        inherited: Inherited::default(),
+        tls: tls::identity(&mut table),
         accept_deadline: duration(&mut table, "accept_deadline", 100..=HOUR_MS, "8s"),
         drain_settle: duration(&mut table, "drain_settle", 0..=HOUR_MS, "5s"),
         limits: server::Limits {

@@ -1,7 +1,7 @@
 //! Settings that were read from a file, so that they can be read again: whether anything has changed, and what.
 //!
-//! Endpoints and their secrets can change while the process runs; every other key waits for a restart and is only
-//! named. Knows no clock and no signal. What it keeps of secrets is their digest.
+//! Endpoints, their secrets and the certificate can change while the process runs; every other key waits for a restart and is
+//! only named. Knows no clock and no signal. What it keeps of secrets is their digest.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,10 @@ use config::{Value, ValueKind};
 use serde::{Deserialize, Serialize};
 
 use super::disk::{Disk, Trail};
-use super::{Invalid, one, read_file};
+use super::{Invalid, one, read_file, tls};
 use crate::providers::endpoints::Endpoint;
+use crate::server::tls::Identity;
+use crate::table::Mistake;
 
 /// Keys and values, flat. A file that is named counts with what it holds.
 pub type Facts = BTreeMap<String, String>;
@@ -37,8 +39,18 @@ pub struct Changes {
     pub added: Vec<String>,
     pub removed: Vec<String>,
     pub changed: Vec<String>,
+    /// Keys beside the endpoints that were taken: those of the certificate.
+    pub taken: Vec<String>,
     /// Keys that differ from those in force and need a restart.
     pub waiting: Vec<String>,
+}
+
+/// What can be put in the place of what is in force.
+pub struct Again {
+    pub endpoints: Vec<Endpoint>,
+    pub tls: Option<Identity>,
+    pub cautions: Vec<Mistake>,
+    pub changes: Changes,
 }
 
 /// What one look at the disk found.
@@ -67,8 +79,8 @@ impl Watch {
         if self.trail.again() == now { Look::Changed } else { Look::Same }
     }
 
-    /// All endpoints as they are now. Whatever comes of it, only what changes later is news to `look`.
-    pub fn read_again(&mut self) -> Result<(Vec<Endpoint>, Changes), Invalid> {
+    /// All endpoints, and the certificate, as they are now. Whatever comes of it, only what changes later is news to `look`.
+    pub fn read_again(&mut self) -> Result<Again, Invalid> {
         if let Some(stream) = self.trail.stream() {
             let why = format!("{} is no regular file: it cannot be read again; restart instead", stream.display());
             return Err(one(&self.file.display().to_string(), "file", why));
@@ -78,20 +90,38 @@ impl Watch {
         self.trail = disk.trail();
         let (settings, said) = read?;
         let changes = Changes::between(&self.said, &said);
-        self.said.endpoints = said.endpoints;
-        Ok((settings.endpoints, changes))
+        self.said.take(said, &changes.taken);
+        Ok(Again { endpoints: settings.endpoints, tls: settings.server.tls, cautions: settings.cautions, changes })
+    }
+}
+
+impl Said {
+    /// From now on in force.
+    fn take(&mut self, mut said: Said, keys: &[String]) {
+        self.endpoints = said.endpoints;
+        self.others.retain(|key, _| !keys.contains(key));
+        said.others.retain(|key, _| keys.contains(key));
+        self.others.append(&mut said.others);
+    }
+
+    fn has_certificate(&self) -> bool {
+        self.others.iter().any(|(key, value)| tls::KEYS.contains(&key.as_str()) && !value.starts_with("\"\""))
     }
 }
 
 impl Changes {
     fn between(before: &Said, after: &Said) -> Changes {
         let (old, new) = (&before.endpoints, &after.endpoints);
+        let stays_tls = before.has_certificate() && after.has_certificate();
+        let is_taken = |key: &String| stays_tls && tls::KEYS.contains(&key.as_str());
+        let (taken, waiting) = differing(&before.others, &after.others).into_iter().partition(is_taken);
         let names = |of: &BTreeMap<String, Facts>, pick: &dyn Fn(&str) -> bool| of.keys().filter(|name| pick(name)).cloned().collect();
         Changes {
             added: names(new, &|name| !old.contains_key(name)),
             removed: names(old, &|name| !new.contains_key(name)),
             changed: names(new, &|name| old.get(name).is_some_and(|facts| Some(facts) != new.get(name))),
-            waiting: differing(&before.others, &after.others),
+            taken,
+            waiting,
         }
     }
 }
@@ -163,12 +193,20 @@ mod tests {
             fs::write(self.watch.file(), text.replace(from, to)).unwrap();
         }
 
+        /// A new certificate with a new key.
+        fn certify(&self) {
+            let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
+            self.write("cert", &cert.pem());
+            self.write("key", &signing_key.serialize_pem());
+        }
+
         /// What a look and a reading tell: added, removed, changed, waiting.
         #[track_caller]
         fn check(&mut self, expected: [&[&str]; 4]) {
             assert_eq!(self.watch.look(|| {}), Look::Changed);
-            let (_, changes) = self.watch.read_again().unwrap_or_else(|invalid| panic!("{invalid}"));
-            let Changes { added, removed, changed, waiting } = changes;
+            let again = self.watch.read_again().unwrap_or_else(|invalid| panic!("{invalid}"));
+            let Changes { added, removed, changed, taken, waiting } = again.changes;
+            assert!(taken.is_empty(), "{taken:?}");
             assert_eq!([added, removed, changed, waiting].map(|names| names.join(" ")), expected.map(|names| names.join(" ")));
             assert_eq!(self.watch.look(|| {}), Look::Same);
         }
@@ -203,6 +241,25 @@ mod tests {
         home.check([&[], &[], &[], &["kafka.property_files.sasl.password"]]);
         home.write("password", "new");
         home.check([&[], &[], &[], &["kafka.property_files.sasl.password"]]);
+    }
+
+    #[test]
+    fn another_certificate_is_taken_but_tls_is_switched_by_a_restart_only() {
+        let mut home = Home::new();
+        home.certify();
+        let named = ["cert", "key"].map(|name| format!("tls_{name}_file = \"{}\"\n", home.dir.path().join(name).display())).concat();
+        home.edit("[kafka.property_files]\n", &format!("[server]\n{named}[kafka.property_files]\n"));
+        home.check([&[], &[], &[], &tls::KEYS]);
+        home.watch = settings::load(Some(home.watch.file())).unwrap_or_else(|invalid| panic!("{invalid}")).watch.unwrap();
+        for _ in 0..2 {
+            home.certify();
+            assert_eq!(home.watch.look(|| {}), Look::Changed);
+            let again = home.watch.read_again().unwrap_or_else(|invalid| panic!("{invalid}"));
+            assert!(again.tls.is_some());
+            assert_eq!((again.changes.taken, again.changes.waiting), (tls::KEYS.map(str::to_owned).to_vec(), Vec::new()));
+        }
+        home.edit(&named, "");
+        home.check([&[], &[], &[], &tls::KEYS]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The real binary, started with settings of a test, on ports of its own. It dies with the test.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -22,6 +23,8 @@ pub const BASIC: &str = "vendor:pass:word";
 pub struct Home {
     pub folder: PathBuf,
     program: PathBuf,
+    socket: Option<(&'static str, TcpListener)>,
+    manager: Option<PathBuf>,
 }
 
 /// One process.
@@ -40,7 +43,8 @@ const POLL: Duration = Duration::from_millis(10);
 impl Home {
     /// `extra` is more TOML; a section that it holds replaces the one that stands here.
     pub fn new(brokers: &str, topics: &Topics, extra: &str) -> Home {
-        let home = Home { folder: new_folder("bridge"), program: PathBuf::from(env!("CARGO_BIN_EXE_waitbridge")) };
+        let home =
+            Home { folder: new_folder("bridge"), program: PathBuf::from(env!("CARGO_BIN_EXE_waitbridge")), socket: None, manager: None };
         fs::write(home.path("secret"), SECRET).unwrap();
         fs::write(home.path("basic"), BASIC).unwrap();
         fs::write(home.path("waitbridge.toml"), home.settings(brokers, topics, extra)).unwrap();
@@ -50,6 +54,18 @@ impl Home {
     /// The same settings for another program: one that keeps the promises less well.
     pub fn run_by(mut self, program: &Path) -> Home {
         self.program = program.to_owned();
+        self
+    }
+
+    /// Hands this listener to its processes under this name, and keeps it open between them, as systemd would.
+    pub fn hold(mut self, name: &'static str, socket: TcpListener) -> Home {
+        self.socket = Some((name, socket));
+        self
+    }
+
+    /// Its processes tell this socket how far they are.
+    pub fn managed_by(mut self, manager: PathBuf) -> Home {
+        self.manager = Some(manager);
         self
     }
 
@@ -127,7 +143,13 @@ basic_files = ["{basic}"]
         let log_from = fs::read(&log).map_or(0, |log| log.len());
         let mut command = Command::new(&self.program);
         command.arg("serve").arg("--config").arg(self.path("waitbridge.toml"));
-        let mut process = Process::start(&command, &log);
+        if let Some(manager) = &self.manager {
+            command.env("NOTIFY_SOCKET", manager);
+        }
+        let mut process = match &self.socket {
+            Some((name, socket)) => activate(name, socket, &command, &log),
+            None => Process::start(&command, &log),
+        };
         let deadline = Instant::now() + START_WITHIN;
         loop {
             let said = said(&log, log_from);
@@ -141,6 +163,16 @@ basic_files = ["{basic}"]
             std::thread::sleep(POLL);
         }
     }
+}
+
+/// With the socket as its descriptor 3, and what systemd says of it. Until then it is the error output of the shells in between.
+fn activate(name: &str, socket: &TcpListener, command: &Command, log: &Path) -> Process {
+    let mut outer = Command::new("sh");
+    outer.args(["-c", r#"exec 9>&2; exec sh "$@""#, "sh"]).stderr(OwnedFd::from(socket.try_clone().unwrap()));
+    let mut inner = Command::new("sh");
+    inner.args(["-c", r#"export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=$0; exec "$@" 3<&9 9<&-"#, name]);
+    inner.arg(command.get_program()).args(command.get_args());
+    Process::start_in(outer, &inner, log)
 }
 
 fn said(log: &Path, from: usize) -> String {

@@ -32,8 +32,8 @@ impl Answer {
     }
 }
 
-pub struct Connection {
-    reader: BufReader<TcpStream>,
+pub struct Connection<S = TcpStream> {
+    reader: BufReader<S>,
 }
 
 impl Connection {
@@ -42,7 +42,22 @@ impl Connection {
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         stream.set_write_timeout(Some(Duration::from_secs(30)))?;
         stream.set_nodelay(true)?;
-        Ok(Connection { reader: BufReader::new(stream) })
+        Ok(Connection::over(stream))
+    }
+
+    /// Sends nothing more, and takes every answer until the server closes, and what it sent that was none.
+    pub fn finish(mut self) -> (Vec<Answer>, usize) {
+        let _ = self.reader.get_ref().shutdown(Shutdown::Write);
+        let answers = std::iter::from_fn(|| self.answer().ok()).collect();
+        let mut rest = Vec::new();
+        let _ = self.reader.read_to_end(&mut rest);
+        (answers, rest.len())
+    }
+}
+
+impl<S: Read + Write> Connection<S> {
+    pub fn over(stream: S) -> Connection<S> {
+        Connection { reader: BufReader::new(stream) }
     }
 
     pub fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
@@ -73,15 +88,6 @@ impl Connection {
         answer.body = vec![0; length];
         self.reader.read_exact(&mut answer.body)?;
         Ok(answer)
-    }
-
-    /// Sends nothing more, and takes every answer until the server closes, and what it sent that was none.
-    pub fn finish(mut self) -> (Vec<Answer>, usize) {
-        let _ = self.reader.get_ref().shutdown(Shutdown::Write);
-        let answers = std::iter::from_fn(|| self.answer().ok()).collect();
-        let mut rest = Vec::new();
-        let _ = self.reader.read_to_end(&mut rest);
-        (answers, rest.len())
     }
 
     /// Whether the server has closed: nothing more comes.

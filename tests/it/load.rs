@@ -15,6 +15,15 @@ use waitbridge::providers::waitwhile;
 use crate::bridge::{PUBLIC_URL, SECRET, TOKEN};
 use crate::http::Connection;
 
+/// Ends senders also where a test fails in between: a scope waits for its threads.
+pub struct Ending<'a>(pub &'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 static EVENTS: AtomicU64 = AtomicU64::new(0);
 const REFUSED_MAX: usize = 20;
 

@@ -17,6 +17,7 @@ mod replicas;
 mod source;
 mod world;
 
+mod activation;
 mod asyncapi;
 mod consumers;
 mod dashboards;
@@ -40,4 +41,5 @@ mod situations;
 mod smuggling;
 mod statuses;
 mod tidy;
+mod tls;
 mod troubles;
