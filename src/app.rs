@@ -139,6 +139,7 @@ fn serve<J: Journal + Window + 'static, S: Source + 'static, B: Broker + 'static
     let endpoints = Arc::new(Endpoints::new(settings.endpoints));
     let public_socket = bind(settings.server.listen, "server.listen")?;
     let admin_socket = bind(settings.server.admin_listen, "server.admin_listen")?;
+    let properties = settings.kafka.properties.clone();
     let replays = replay::Replays {
         window: journal.clone(),
         journal_id: id.clone(),
@@ -155,7 +156,7 @@ fn serve<J: Journal + Window + 'static, S: Source + 'static, B: Broker + 'static
     let relay = Relay::new(source, broker, prepare, settings.relay, clock, stop.clone(), status.clone(), metrics.clone());
     let relay = spawn(relay)?;
 
-    let reload = reload::start(settings.watch, endpoints.clone(), metrics.clone())?;
+    let reload = reload::start(settings.watch, endpoints.clone(), properties, metrics.clone())?;
     let control = control::start(&settings.journal.dir, Arc::new(replays), reload.clone());
     let probe = Probe {
         endpoints: endpoints.clone(),

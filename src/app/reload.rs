@@ -1,4 +1,5 @@
-//! New endpoints and secrets while the process runs: on SIGHUP, and when what was read has changed on the disk.
+//! New endpoints and secrets, and new properties for Kafka's clients, while the process runs: on SIGHUP, and when what was read has
+//! changed on the disk.
 //!
 //! On a thread of its own, which nobody waits for: a file system may hang. Requests in flight finish with the endpoint
 //! that they began with.
@@ -10,10 +11,11 @@ use std::time::Duration;
 use anyhow::Result;
 use tracing::{error, info, warn};
 
+use crate::kafka::properties::Properties;
 use crate::metrics::Metrics;
-use crate::providers::endpoints::{Endpoint, Endpoints};
+use crate::providers::endpoints::Endpoints;
 use crate::settings::Invalid;
-use crate::settings::watch::{Changes, Look, Watch};
+use crate::settings::watch::{Again, Changes, Look, Watch};
 use crate::table::Mistake;
 
 const POLL: Duration = Duration::from_secs(10);
@@ -56,15 +58,16 @@ impl Bell {
 pub struct Reload {
     watch: Watch,
     endpoints: Arc<Endpoints>,
+    properties: Properties,
     metrics: Arc<Metrics>,
 }
 
 /// `watch` is `None` for settings that came from no file: then a reload only says so.
-pub fn start(watch: Option<Watch>, endpoints: Arc<Endpoints>, metrics: Arc<Metrics>) -> Result<Bell> {
+pub fn start(watch: Option<Watch>, endpoints: Arc<Endpoints>, properties: Properties, metrics: Arc<Metrics>) -> Result<Bell> {
     let (bell, rung) = sync_channel(RINGS_MAX);
     metrics.config_loaded();
     let work = move || match watch {
-        Some(watch) => Reload { watch, endpoints, metrics }.run(&rung),
+        Some(watch) => Reload { watch, endpoints, properties, metrics }.run(&rung),
         None => rung.iter().for_each(|ring| {
             warn!("these settings come from no file: there is nothing to reload");
             answer(ring, Reloaded::NoFile);
@@ -95,10 +98,7 @@ impl Reload {
 
     fn reload(&mut self) -> Reloaded {
         match self.watch.read_again() {
-            Ok((endpoints, changes)) => {
-                self.take(endpoints, &changes);
-                Reloaded::Taken(changes)
-            }
+            Ok(again) => Reloaded::Taken(self.take(again)),
             Err(invalid) => {
                 self.refuse(&invalid);
                 Reloaded::Refused(invalid.0.iter().map(Mistake::to_string).collect())
@@ -106,16 +106,21 @@ impl Reload {
         }
     }
 
-    fn take(&self, endpoints: Vec<Endpoint>, changes: &Changes) {
+    fn take(&self, Again { endpoints, properties, changes }: Again) -> Changes {
         endpoints.iter().for_each(|endpoint| self.metrics.endpoint_known(&endpoint.name, endpoint.vendor));
         self.endpoints.replace(endpoints);
         self.metrics.config_loaded();
         let list = |names: &[String]| names.join(", ");
         let (added, removed, changed) = (list(&changes.added), list(&changes.removed), list(&changes.changed));
         info!(added, removed, changed, "the settings are read again: these endpoints are new, gone or changed");
+        if !changes.properties.is_empty() {
+            info!(keys = list(&changes.properties), "these properties have changed: kafka's clients are made anew");
+            self.properties.replace(properties);
+        }
         if !changes.waiting.is_empty() {
             warn!(keys = list(&changes.waiting), "these keys of the settings have changed and wait for a restart");
         }
+        changes
     }
 
     fn refuse(&self, invalid: &Invalid) {

@@ -1,7 +1,7 @@
 //! Settings that were read from a file, so that they can be read again: whether anything has changed, and what.
 //!
-//! Endpoints and their secrets can change while the process runs; every other key waits for a restart and is only
-//! named. Knows no clock and no signal. What it keeps of secrets is their digest.
+//! Endpoints and their secrets, and what is handed to librdkafka, can change while the process runs; every other key waits for a
+//! restart and is only named. Knows no clock and no signal. What it keeps of secrets is their digest.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,8 @@ pub type Facts = BTreeMap<String, String>;
 #[derive(Debug, Clone, Default)]
 pub struct Said {
     pub endpoints: BTreeMap<String, Facts>,
+    /// What is handed to librdkafka.
+    pub properties: Facts,
     /// All other keys.
     pub others: Facts,
 }
@@ -37,8 +39,17 @@ pub struct Changes {
     pub added: Vec<String>,
     pub removed: Vec<String>,
     pub changed: Vec<String>,
+    /// Keys of what is handed to librdkafka.
+    pub properties: Vec<String>,
     /// Keys that differ from those in force and need a restart.
     pub waiting: Vec<String>,
+}
+
+/// What can change while the process runs, as it is now.
+pub struct Again {
+    pub endpoints: Vec<Endpoint>,
+    pub properties: Vec<(String, String)>,
+    pub changes: Changes,
 }
 
 /// What one look at the disk found.
@@ -67,8 +78,8 @@ impl Watch {
         if self.trail.again() == now { Look::Changed } else { Look::Same }
     }
 
-    /// All endpoints as they are now. Whatever comes of it, only what changes later is news to `look`.
-    pub fn read_again(&mut self) -> Result<(Vec<Endpoint>, Changes), Invalid> {
+    /// All of it as it is now. Whatever comes of it, only what changes later is news to `look`.
+    pub fn read_again(&mut self) -> Result<Again, Invalid> {
         if let Some(stream) = self.trail.stream() {
             let why = format!("{} is no regular file: it cannot be read again; restart instead", stream.display());
             return Err(one(&self.file.display().to_string(), "file", why));
@@ -78,8 +89,9 @@ impl Watch {
         self.trail = disk.trail();
         let (settings, said) = read?;
         let changes = Changes::between(&self.said, &said);
-        self.said.endpoints = said.endpoints;
-        Ok((settings.endpoints, changes))
+        (self.said.endpoints, self.said.properties) = (said.endpoints, said.properties);
+        let properties = settings.kafka.properties.now().to_vec();
+        Ok(Again { endpoints: settings.endpoints, properties, changes })
     }
 }
 
@@ -91,6 +103,7 @@ impl Changes {
             added: names(new, &|name| !old.contains_key(name)),
             removed: names(old, &|name| !new.contains_key(name)),
             changed: names(new, &|name| old.get(name).is_some_and(|facts| Some(facts) != new.get(name))),
+            properties: differing(&before.properties, &after.properties),
             waiting: differing(&before.others, &after.others),
         }
     }
@@ -102,6 +115,13 @@ fn differing(before: &Facts, after: &Facts) -> Vec<String> {
     keys.dedup();
     keys
 }
+
+/// Of the keys that do not tell of endpoints: those that go to librdkafka, and all others.
+pub fn other_facts(values: &BTreeMap<String, Value>, trail: &Trail) -> (Facts, Facts) {
+    facts(values, trail).into_iter().partition(|(key, _)| PROPERTIES.iter().any(|table| key.starts_with(table)))
+}
+
+const PROPERTIES: &[&str] = &["kafka.properties.", "kafka.property_files."];
 
 pub fn facts(values: &BTreeMap<String, Value>, trail: &Trail) -> Facts {
     let mut facts = Facts::new();
@@ -163,13 +183,13 @@ mod tests {
             fs::write(self.watch.file(), text.replace(from, to)).unwrap();
         }
 
-        /// What a look and a reading tell: added, removed, changed, waiting.
+        /// What a look and a reading tell: added, removed, changed, properties, waiting.
         #[track_caller]
-        fn check(&mut self, expected: [&[&str]; 4]) {
+        fn check(&mut self, expected: [&[&str]; 5]) {
             assert_eq!(self.watch.look(|| {}), Look::Changed);
-            let (_, changes) = self.watch.read_again().unwrap_or_else(|invalid| panic!("{invalid}"));
-            let Changes { added, removed, changed, waiting } = changes;
-            assert_eq!([added, removed, changed, waiting].map(|names| names.join(" ")), expected.map(|names| names.join(" ")));
+            let Again { changes, .. } = self.watch.read_again().unwrap_or_else(|invalid| panic!("{invalid}"));
+            let Changes { added, removed, changed, properties, waiting } = changes;
+            assert_eq!([added, removed, changed, properties, waiting].map(|names| names.join(" ")), expected.map(|names| names.join(" ")));
             assert_eq!(self.watch.look(|| {}), Look::Same);
         }
     }
@@ -180,29 +200,43 @@ mod tests {
         assert_eq!(home.watch.look(|| {}), Look::Same);
         let basic = home.dir.path().join("basic").display().to_string();
         home.write("more/b.toml", &ENDPOINT.replace("NAME", "b").replace("FILE", &basic));
-        home.check([&["b"], &[], &[], &[]]);
+        home.check([&["b"], &[], &[], &[], &[]]);
         home.write("basic", "user:new");
-        home.check([&[], &[], &["a", "b"], &[]]);
+        home.check([&[], &[], &["a", "b"], &[], &[]]);
         fs::rename(home.dir.path().join("more/b.toml"), home.dir.path().join("more/c.toml")).unwrap();
-        home.check([&[], &[], &[], &[]]);
+        home.check([&[], &[], &[], &[], &[]]);
         fs::remove_file(home.dir.path().join("more/c.toml")).unwrap();
-        home.check([&[], &["b"], &[], &[]]);
+        home.check([&[], &["b"], &[], &[], &[]]);
     }
 
     #[test]
-    fn other_keys_are_named_until_they_are_as_they_were_and_their_files_too() {
+    fn other_keys_are_named_until_they_are_as_they_were() {
+        let mut home = Home::new();
+        home.edit("[kafka.property_files]\n", "[server]\nworkers = 2\n[kafka]\nprefix = \"other\"\n[kafka.property_files]\n");
+        home.check([&[], &[], &[], &[], &["kafka.prefix", "server.workers"]]);
+        home.edit("workers = 2", "");
+        home.check([&[], &[], &[], &[], &["kafka.prefix"]]);
+    }
+
+    #[test]
+    fn what_librdkafka_is_handed_is_told_once_and_its_files_too() {
         let mut home = Home::new();
         home.write("password", "old");
-        let password = home.dir.path().join("password").display().to_string();
-        home.edit(
-            "[kafka.property_files]\n",
-            &format!("[server]\nworkers = 2\n[kafka.property_files]\n\"sasl.password\" = \"{password}\"\n"),
+        home.write("ca", "no certificate, and nobody uses it");
+        let (password, ca) = (home.dir.path().join("password"), home.dir.path().join("ca"));
+        let (password, ca) = (password.display(), ca.display());
+        let given = format!(
+            "[kafka.properties]\n\"security.protocol\" = \"sasl_plaintext\"\n\"sasl.mechanism\" = \"PLAIN\"\n\"sasl.username\" = \"u\"\n\
+                \"ssl.ca.location\" = \"{ca}\"\n[kafka.property_files]\n\"sasl.password\" = \"{password}\"\n"
         );
-        home.check([&[], &[], &[], &["kafka.property_files.sasl.password", "server.workers"]]);
-        home.edit("workers = 2", "");
-        home.check([&[], &[], &[], &["kafka.property_files.sasl.password"]]);
+        home.edit("[kafka.property_files]\n", &given);
+        let keys = ["sasl.mechanism", "sasl.username", "security.protocol", "ssl.ca.location"].map(|key| format!("kafka.properties.{key}"));
+        let password = "kafka.property_files.sasl.password";
+        home.check([&[], &[], &[], &[&keys.each_ref().map(String::as_str)[..], &[password]].concat(), &[]]);
         home.write("password", "new");
-        home.check([&[], &[], &[], &["kafka.property_files.sasl.password"]]);
+        home.check([&[], &[], &[], &[password], &[]]);
+        home.write("ca", "another");
+        home.check([&[], &[], &[], &["kafka.properties.ssl.ca.location"], &[]]);
     }
 
     #[test]
@@ -214,7 +248,7 @@ mod tests {
         assert!(said.contains("basic_files") && !said.contains("no colon"), "{said}");
         assert_eq!(home.watch.look(|| {}), Look::Same, "not told again");
         home.write("basic", "user:old");
-        home.check([&[], &[], &[], &[]]);
+        home.check([&[], &[], &[], &[], &[]]);
     }
 
     #[test]
