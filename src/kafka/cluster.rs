@@ -163,7 +163,8 @@ impl Cluster {
             let OwnedResourceSpecifier::Topic(name) = &resource.specifier else { continue };
             let topic = there(topics).find(|(spec, _)| spec.name == *name);
             if let Some((_, found)) = topic {
-                found.config = Some(config_of(resource));
+                // What we may not see comes back empty.
+                found.config = Some(config_of(resource)).filter(|config| !config.is_empty());
             }
         }
     }

@@ -32,6 +32,7 @@ pub(super) struct Context {
     last_error: Arc<Mutex<Option<Instant>>>,
     last_complaint: Arc<Mutex<Option<Instant>>>,
     refused: Arc<Mutex<Option<Refused>>>,
+    not_added: Arc<Mutex<Option<String>>>,
     partitions: Arc<Mutex<Partitions>>,
 }
 
@@ -54,6 +55,7 @@ impl Context {
             last_error: Arc::default(),
             last_complaint: Arc::default(),
             refused: Arc::default(),
+            not_added: Arc::default(),
         }
     }
 
@@ -79,6 +81,11 @@ impl Context {
         }
     }
 
+    /// The topic that the transaction's coordinator did not take into the transaction, since this was asked last.
+    pub(super) fn not_added(&self) -> Option<String> {
+        lock(&self.not_added).take()
+    }
+
     /// Says it in the log, now and then: who asked for it learns less.
     pub(super) fn complained(&self, topic: &str, fault: Fault) -> Fault {
         let fault = self.explained(fault);
@@ -102,6 +109,10 @@ fn is_worth_a_line(last: &Mutex<Option<Instant>>) -> bool {
 impl ClientContext for Context {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
         debug!(facility, message, "librdkafka");
+        // It is told nowhere else: all records of the transaction fail alike, of whatever topic. The others' were not attempted.
+        if facility == "ADDPARTS" && !message.contains("not attempted") {
+            *lock(&self.not_added) = message.split('"').nth(1).map(str::to_owned);
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

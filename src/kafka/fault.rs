@@ -132,7 +132,7 @@ mod tests {
         let check = |code, said: &str, expected| assert_eq!(refusal(&KafkaError::Global(code), said), expected, "{said}");
         check(RDKafkaErrorCode::Authentication, "Authentication failed: invalid credentials", Some(Cause::Credentials));
         check(RDKafkaErrorCode::SSL, "SSL handshake failed: certificate verify failed", Some(Cause::Tls));
-        let plain = "Disconnected while requesting ApiVersion: might be caused by incorrect security.protocol configuration (connecting to a SSL listener?)";
+        let plain = "Disconnected while requesting ApiVersion: incorrect security.protocol configuration (connecting to a SSL listener?)";
         check(RDKafkaErrorCode::BrokerTransportFailure, plain, Some(Cause::Tls));
         let no_password = "Disconnected: verify that security.protocol is correctly configured, broker might require SASL authentication";
         check(RDKafkaErrorCode::BrokerTransportFailure, no_password, Some(Cause::Credentials));

@@ -8,6 +8,7 @@ use super::append::Appender;
 use super::cluster::{Cluster, GroupMember};
 use super::compare::Standing;
 use super::context::Context;
+use super::fault::named;
 use super::group::Group;
 use super::partitions::Partitions;
 use super::producer::{KafkaBroker, check};
@@ -109,7 +110,8 @@ impl Survey {
 
     pub fn committed(&mut self, partition: i32) -> Result<Option<Checkpoint>, Fault> {
         let topic = self.topic.clone();
-        self.eyes().group.committed(&topic, partition)
+        let found = self.eyes().group.committed(&topic, partition);
+        found.map_err(|fault| named(fault, &self.options))
     }
 }
 

@@ -162,7 +162,10 @@ pub(super) fn committed<C: ConsumerContext>(
     let Some(found) = answer.find_partition(topic, partition) else {
         return Err(abortable(Cause::Other, "the checkpoint's partition was not in the answer"));
     };
-    found.error().map_err(|error| fault_of(&error))?;
+    found.error().map_err(|error| {
+        let fault = fault_of(&error);
+        Fault { topic: (fault.cause == Cause::NotAuthorized).then(|| topic.to_owned()), ..fault }
+    })?;
     Ok(match found.offset() {
         Offset::Offset(next) => Some(Checkpoint {
             topic: topic.to_owned(),

@@ -35,6 +35,8 @@ pub struct KafkaBroker {
     group: Arc<Group>,
     bounded: Bounded,
     context: Context,
+    /// Why the open transaction has failed.
+    failed: Option<Fault>,
 }
 
 impl KafkaBroker {
@@ -47,7 +49,7 @@ impl KafkaBroker {
     }
 
     pub(super) fn with(options: Options, context: Context, group: Arc<Group>) -> KafkaBroker {
-        KafkaBroker { options, producer: None, group, bounded: Bounded::default(), context }
+        KafkaBroker { options, producer: None, group, bounded: Bounded::default(), context, failed: None }
     }
 
     fn producer(&self) -> Result<&Arc<ThreadedProducer<Context>>, Fault> {
@@ -63,6 +65,17 @@ impl KafkaBroker {
         let fault = self.context.explained(named(fault, &self.options));
         let is_in_vain = fault.class == Class::Retriable && self.is_old();
         if is_in_vain { Fault { class: Class::Fatal, ..fault } } else { fault }
+    }
+
+    /// A transaction that has failed throws its records away, and only it knows why: another one cannot begin inside it, for that reason.
+    fn reason(&self, fault: Fault) -> Fault {
+        let asked = self.producer.as_ref().filter(|_| fault.cause == Cause::Other).map(|made| made.client.begin_transaction());
+        match asked.and_then(Result::err).map(|error| fault_of(&error)) {
+            Some(why) if why.cause != Cause::State => {
+                Fault { class: fault.class, topic: self.context.not_added(), ..named(why, &self.options) }
+            }
+            _ => fault,
+        }
     }
 
     fn wait_until_drained(&self, producer: &ThreadedProducer<Context>) -> Result<(), Fault> {
@@ -128,6 +141,7 @@ impl Broker for KafkaBroker {
         if self.is_old() {
             return Err(fatal(Cause::Properties, "the properties are others: a new producer takes them"));
         }
+        self.failed = None;
         self.context.outstanding.begin();
         self.producer()?.begin_transaction().map_err(|error| fault_of(&error))
     }
@@ -135,7 +149,9 @@ impl Broker for KafkaBroker {
     fn publish(&mut self, records: &[Outgoing]) -> Result<(), Fault> {
         let producer = self.producer()?;
         let sent = records.iter().try_for_each(|record| self.send(producer, record));
-        sent.and_then(|()| self.wait_until_drained(producer)).map_err(|fault| self.told(fault))
+        let published = sent.and_then(|()| self.wait_until_drained(producer)).map_err(|fault| self.told(self.reason(fault)));
+        self.failed = published.clone().err();
+        published
     }
 
     fn send_offsets(&mut self, checkpoints: &[Checkpoint]) -> Result<(), Fault> {
@@ -165,7 +181,12 @@ impl Broker for KafkaBroker {
     }
 
     fn abort(&mut self) -> Result<(), Fault> {
-        self.producer()?.abort_transaction(CALL_TIMEOUT).map_err(|error| self.told(fault_of(&error)))
+        let aborted = self.producer()?.abort_transaction(CALL_TIMEOUT).map_err(|error| self.told(fault_of(&error)));
+        // Of a transaction of which the coordinator has heard nothing it says that there is none.
+        aborted.map_err(|fault| match self.failed.take() {
+            Some(first) if fault.cause == Cause::State => Fault { class: fault.class, ..first },
+            _ => fault,
+        })
     }
 }
 

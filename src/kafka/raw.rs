@@ -177,7 +177,7 @@ impl RawTopic for KafkaRawTopic {
         let walked = walk(self.past(), &range, tell);
         // Nothing more is fetched until the next walk.
         let rested = self.past().unassign().map_err(|error| fault_of(&error));
-        walked.and(rested)
+        walked.and(rested).map_err(|fault| about(&self.topic, fault))
     }
 }
 

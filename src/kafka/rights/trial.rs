@@ -85,8 +85,8 @@ impl Trial<'_> {
             (Operation::Create, _) => self.create(name),
             (_, Resource::TransactionalId) => self.init().map(drop),
             (_, Resource::Group) => self.look_at_group(name),
-            (_, Resource::Topic) => self.describe(ResourceSpecifier::Topic(name)),
-            (_, Resource::Cluster) => self.describe(ResourceSpecifier::Broker(self.broker)),
+            (_, Resource::Topic) => self.describe(ResourceSpecifier::Topic(name), Some(name)),
+            (_, Resource::Cluster) => self.describe(ResourceSpecifier::Broker(self.broker), None),
         }
     }
 
@@ -150,10 +150,19 @@ impl Trial<'_> {
         codes.filter(|code| *code != RDKafkaErrorCode::TopicAlreadyExists).map(Err).next().unwrap_or(Ok(()))
     }
 
-    fn describe(&self, what: ResourceSpecifier) -> Tried {
+    /// The client library tells no error of a single thing: what may not be seen comes back empty, as does a topic that is not there.
+    fn describe(&self, what: ResourceSpecifier, topic: Option<&str>) -> Tried {
         let admin: AdminClient<DefaultClientContext> = client_config(self.options).create().map_err(code)?;
         let answer = block_on(admin.describe_configs(&[what], &AdminOptions::new().request_timeout(Some(self.left()))));
-        answer.map_err(code)?.into_iter().try_for_each(|found| found.map(drop))
+        if answer.map_err(code)?.into_iter().flatten().any(|found| !found.entries.is_empty()) {
+            return Ok(());
+        }
+        let Some(topic) = topic else { return Err(RDKafkaErrorCode::ClusterAuthorizationFailed) };
+        let metadata = admin.inner().fetch_metadata(Some(topic), self.left()).map_err(code)?;
+        match metadata.topics().iter().find_map(|topic| topic.error()).map(RDKafkaErrorCode::from) {
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => Err(RDKafkaErrorCode::UnknownTopicOrPartition),
+            _ => Err(RDKafkaErrorCode::TopicAuthorizationFailed),
+        }
     }
 }
 

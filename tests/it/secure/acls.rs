@@ -97,8 +97,8 @@ fn everything_runs(home: &Home, bridge: &Bridge) {
 }
 
 fn something_says_which(secured: &Secured, home: &Home, bridge: &Bridge, right: &Right) {
-    right.change(secured, "revoke");
     let said_before = bridge.said().len();
+    right.change(secured, "revoke");
     if right.is_used_all_the_time() {
         deliver(bridge);
         bridge.wait_until(&right.words(), WITHIN, |bridge| {
@@ -106,6 +106,9 @@ fn something_says_which(secured: &Secured, home: &Home, bridge: &Bridge, right: 
             bridge.said()[said_before..].lines().any(is_about)
         });
     }
+    let said = bridge.said();
+    let mut forbidden = said[said_before..].lines().filter(|line| line.contains("the relay waits") && line.contains("partition(s)"));
+    assert!(forbidden.all(|line| line.contains(&right.name)), "another topic is named than {}", right.name);
     let doctor = on(home, &["doctor", "--json"]);
     let troubles = troubles(&doctor);
     let lines: Vec<&str> = troubles.lines().filter(|line| line.contains("no right to")).collect();
