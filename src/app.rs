@@ -143,6 +143,7 @@ fn serve<J: Journal + Window + 'static, S: Source + 'static, B: Broker + 'static
     let admin_socket = bind(settings.server.inherited.admin, settings.server.admin_listen, "server.admin_listen")?;
     reload::warn_of(&settings.cautions);
     let tls = settings.server.tls.map(|certificate| Arc::new(Tls::new(reload::told(certificate, &metrics))));
+    let properties = settings.kafka.properties.clone();
     let replays = replay::Replays {
         window: journal.clone(),
         journal_id: id.clone(),
@@ -156,10 +157,10 @@ fn serve<J: Journal + Window + 'static, S: Source + 'static, B: Broker + 'static
     let prepare = Prepare::new(settings.prepare, endpoints.clone());
     let clock = Box::new(WallClock { stop: stop.clone() });
     let started_ms = clock.now_ms();
-    let relay = Relay::new(source, broker, prepare, settings.relay, clock, stop.clone(), status.clone(), metrics.clone());
-    let relay = spawn(relay)?;
+    let relay = spawn(Relay::new(source, broker, prepare, settings.relay, clock, stop.clone(), status.clone(), metrics.clone()))?;
 
-    let reload = reload::start(settings.watch, endpoints.clone(), tls.clone(), metrics.clone())?;
+    let renewed = reload::Renewed { endpoints: endpoints.clone(), tls: tls.clone(), properties };
+    let reload = reload::start(settings.watch, renewed, metrics.clone())?;
     let control = control::start(&settings.journal.dir, Arc::new(replays), reload.clone());
     let probe = Probe {
         endpoints: endpoints.clone(),
@@ -181,7 +182,7 @@ fn serve<J: Journal + Window + 'static, S: Source + 'static, B: Broker + 'static
     let public = Listener::serve(public_socket, |socket| server::public(socket, Arc::new(public), tls))?;
     let admin = Listener::serve(admin_socket, |socket| server::admin(socket, Arc::new(probe)))?;
     info!(listen = %public.address, admin_listen = %admin.address, journal = %id, "waitbridge serves");
-    let running = Running {
+    Ok(Running {
         public,
         admin,
         journal,
@@ -194,8 +195,7 @@ fn serve<J: Journal + Window + 'static, S: Source + 'static, B: Broker + 'static
         drain_settle,
         drain_deadline,
         _held: held,
-    };
-    Ok(running)
+    })
 }
 
 impl Running {

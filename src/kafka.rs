@@ -23,7 +23,9 @@ pub mod group;
 mod partitions;
 pub mod past;
 pub mod producer;
+pub mod properties;
 pub mod raw;
+pub mod rights;
 pub mod topics;
 
 /// How far Kafka has the records of one partition of the journal: a group offset, committed in the relay's
@@ -91,6 +93,10 @@ pub enum Cause {
     Unreachable,
     Fenced,
     Credentials,
+    /// No connection that is safe: its certificate, or ours.
+    Tls,
+    /// They were replaced: a new client takes them.
+    Properties,
     /// The producer's own state no longer fits the coordinator's, as after an expiry.
     State,
     Other,
@@ -106,6 +112,8 @@ impl Cause {
             Cause::Unreachable => "unreachable",
             Cause::Fenced => "fenced",
             Cause::Credentials => "credentials",
+            Cause::Tls => "tls",
+            Cause::Properties => "properties",
             Cause::State => "state",
             Cause::Other => "other",
         }
@@ -135,7 +143,7 @@ pub struct Options {
     /// The largest record, with its headers.
     pub message_bytes_max: u64,
     /// Further librdkafka properties of the settings.
-    pub properties: Vec<(String, String)>,
+    pub properties: properties::Properties,
     /// The topics that are written, as they should be.
     pub topics: Vec<topics::Spec>,
     /// Those of them to make at the start if they are missing.

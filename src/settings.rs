@@ -127,7 +127,8 @@ fn read(values: BTreeMap<String, Value>, origin: &str, disk: &Disk) -> Result<(S
         return Err(Invalid(mistakes));
     }
     let (endpoints, said) = told.into_iter().map(Told::into_parts).unzip();
-    let said = Said { endpoints: said, others: watch::facts(&others, &disk.trail()) };
+    let (properties, others) = watch::other_facts(&others, &disk.trail());
+    let said = Said { endpoints: said, properties, others };
     Ok((Settings { server, journal, relay, prepare, kafka, log, endpoints, watch: None, in_force, cautions }, said))
 }
 

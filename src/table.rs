@@ -84,7 +84,7 @@ pub struct Table<'a> {
     values: BTreeMap<String, Value>,
     known: Vec<String>,
     mistakes: &'a Mistakes,
-    files: &'a dyn Files,
+    pub files: &'a dyn Files,
     /// Its place in what is in force.
     place: usize,
 }

@@ -1,4 +1,5 @@
-//! New endpoints, secrets and certificates while the process runs: on SIGHUP, and when what was read has changed on the disk.
+//! New endpoints and secrets, a new certificate, new properties for Kafka's clients, while the process runs: on SIGHUP, and when what
+//! was read has changed on the disk.
 //!
 //! On a thread of its own, which nobody waits for: a file system may hang. Requests in flight finish with the endpoint
 //! that they began with.
@@ -10,6 +11,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tracing::{error, info, warn};
 
+use crate::kafka::properties::Properties;
 use crate::metrics::Metrics;
 use crate::providers::endpoints::Endpoints;
 use crate::server::tls::{Identity, Tls};
@@ -54,19 +56,25 @@ impl Bell {
     }
 }
 
+/// What is in force, and may be replaced.
+pub struct Renewed {
+    pub endpoints: Arc<Endpoints>,
+    pub tls: Option<Arc<Tls>>,
+    pub properties: Properties,
+}
+
 pub struct Reload {
     watch: Watch,
-    endpoints: Arc<Endpoints>,
-    tls: Option<Arc<Tls>>,
+    renewed: Renewed,
     metrics: Arc<Metrics>,
 }
 
 /// `watch` is `None` for settings that came from no file: then a reload only says so.
-pub fn start(watch: Option<Watch>, endpoints: Arc<Endpoints>, tls: Option<Arc<Tls>>, metrics: Arc<Metrics>) -> Result<Bell> {
+pub fn start(watch: Option<Watch>, renewed: Renewed, metrics: Arc<Metrics>) -> Result<Bell> {
     let (bell, rung) = sync_channel(RINGS_MAX);
     metrics.config_loaded();
     let work = move || match watch {
-        Some(watch) => Reload { watch, endpoints, tls, metrics }.run(&rung),
+        Some(watch) => Reload { watch, renewed, metrics }.run(&rung),
         None => rung.iter().for_each(|ring| {
             warn!("these settings come from no file: there is nothing to reload");
             answer(ring, Reloaded::NoFile);
@@ -110,17 +118,13 @@ impl Reload {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             // Again after each look: a request in flight may have brought back a series of an endpoint that is gone.
-            self.metrics.keep_endpoints(&self.endpoints.all().keys().map(String::as_str).collect());
+            self.metrics.keep_endpoints(&self.renewed.endpoints.all().keys().map(String::as_str).collect());
         }
     }
 
     fn reload(&mut self) -> Reloaded {
         match self.watch.read_again() {
-            Ok(again) => {
-                let changes = again.changes.clone();
-                self.take(again);
-                Reloaded::Taken(changes)
-            }
+            Ok(again) => Reloaded::Taken(self.take(again)),
             Err(invalid) => {
                 self.refuse(&invalid);
                 Reloaded::Refused(invalid.0.iter().map(Mistake::to_string).collect())
@@ -128,21 +132,25 @@ impl Reload {
         }
     }
 
-    fn take(&self, again: Again) {
-        let Again { endpoints, tls, cautions, changes } = again;
+    fn take(&self, Again { endpoints, tls, properties, cautions, changes }: Again) -> Changes {
         endpoints.iter().for_each(|endpoint| self.metrics.endpoint_known(&endpoint.name, endpoint.vendor));
-        self.endpoints.replace(endpoints);
+        self.renewed.endpoints.replace(endpoints);
         self.metrics.config_loaded();
         warn_of(&cautions);
-        if let (Some(certificate), Some(tls), false) = (tls, &self.tls, changes.taken.is_empty()) {
+        if let (Some(certificate), Some(tls), false) = (tls, &self.renewed.tls, changes.certificate.is_empty()) {
             tls.replace(told(certificate, &self.metrics));
         }
         let list = |names: &[String]| names.join(", ");
         let (added, removed, changed) = (list(&changes.added), list(&changes.removed), list(&changes.changed));
         info!(added, removed, changed, "the settings are read again: these endpoints are new, gone or changed");
+        if !changes.properties.is_empty() {
+            info!(keys = list(&changes.properties), "these properties have changed: kafka's clients are made anew");
+            self.renewed.properties.replace(properties);
+        }
         if !changes.waiting.is_empty() {
             warn!(keys = list(&changes.waiting), "these keys of the settings have changed and wait for a restart");
         }
+        changes
     }
 
     fn refuse(&self, invalid: &Invalid) {

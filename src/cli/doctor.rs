@@ -14,24 +14,36 @@ use super::show::{self, Color, paint};
 use crate::journal::disk::inspect::{Holder, holder, inspect};
 use crate::settings::{self, Kind, Settings};
 
+mod acls;
 mod certificate;
 mod cluster;
 mod disk;
 mod endpoints;
 mod fleet;
+mod refused;
+mod rights;
+
+use acls::Form;
 
 /// Looks at settings, journal, Kafka, topics, endpoints and the running service; says what is wrong and what to do; exit 3 if
 /// there is a problem
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  waitbridge doctor --config /etc/waitbridge/waitbridge.toml\n\n\
-    Run it as the service's user, on its machine. Whether Kafka gives transactions is tried under the transactional id \
-    PREFIX-doctor: nobody is fenced.")]
+#[command(after_help = "Examples:\n  waitbridge doctor --config /etc/waitbridge/waitbridge.toml\n  \
+    waitbridge doctor --acls --principal User:waitbridge   # the rights that it needs in Kafka, as commands\n\n\
+    Run it as the service's user, on its machine. Whether Kafka gives transactions, and each right, is tried \
+    under the transactional id PREFIX-doctor, without an effect: nobody is fenced, nothing is written.")]
 pub struct Doctor {
     #[command(flatten)]
     file: ConfigFile,
     /// One JSON object, for scripts
     #[arg(long)]
     json: bool,
+    /// Only prints the rights that these settings need in Kafka, as commands for somebody who may grant them; asks nobody
+    #[arg(long)]
+    acls: bool,
+    /// To whom they are granted; without it User: and sasl.username of the settings
+    #[arg(long, value_name = "TYPE:NAME", requires = "acls")]
+    principal: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +94,9 @@ impl Notes {
 impl Doctor {
     pub fn run(self) -> Result<ExitCode> {
         let settings = settings::load(self.file.config.as_deref())?;
+        if self.acls {
+            return acls::print(&settings, self.principal, if self.json { Form::Json } else { Form::Commands });
+        }
         let mut report = Report { shown: !self.json, checks: Vec::new() };
         let mut notes = Notes::of("settings");
         notes.fine(format!("valid; {}", show::count(settings.endpoints.len(), "endpoint")));

@@ -1,4 +1,4 @@
-//! `waitbridge reload`: asks the running service to read endpoints, secrets and the certificate again, and tells what came of it.
+//! `waitbridge reload`: asks the running service to read again what may change while it runs, and tells what came of it.
 
 use std::process::ExitCode;
 
@@ -10,7 +10,8 @@ use crate::app::control::protocol::{Answer, Request};
 use crate::settings::watch::Changes;
 use crate::settings::{self};
 
-/// Asks the running service to read endpoints, secrets and the certificate again, as SIGHUP does, and tells what came of it
+/// Asks the running service to read endpoints, secrets, the certificate and Kafka's properties again, as SIGHUP does, and tells what
+/// came of it
 ///
 /// With mistakes in the settings the service goes on with the old ones, and the exit code is 2.
 #[derive(clap::Args)]
@@ -47,8 +48,15 @@ impl Reload {
 }
 
 fn page(changes: &Changes) -> String {
-    let Changes { added, removed, changed, taken, waiting } = changes;
-    let rows = [("new", added), ("gone", removed), ("changed", changed), ("taken", taken), ("waits for a restart", waiting)];
+    let Changes { added, removed, changed, certificate, properties, waiting } = changes;
+    let rows = [
+        ("new", added),
+        ("gone", removed),
+        ("changed", changed),
+        ("new certificate", certificate),
+        ("new for kafka's clients", properties),
+        ("waits for a restart", waiting),
+    ];
     let rows = rows.into_iter().filter(|(_, names)| !names.is_empty());
     let page: String = rows.map(|(what, names)| format!("{what}: {}\n", names.join(", "))).collect();
     if page.is_empty() { "read again; nothing has changed\n".to_owned() } else { page }

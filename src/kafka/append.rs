@@ -3,7 +3,7 @@
 //! Idempotent, and in order for each key. A producer of no more use is replaced by a new one: what it had on its way is told
 //! to have failed, and may still be there. Knows no record's meaning.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,12 +13,13 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::statistics::Statistics;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::client::client_config;
 use super::context::Context;
-use super::fault::fault_of;
-use super::{Fault, Options};
+use super::fault::{fatal, fault_of};
+use super::properties::Made;
+use super::{Cause, Fault, Options};
 
 /// Called once: with the partition and offset of the record, or with why it has none.
 pub type Tell = Box<dyn FnOnce(Result<(i32, u64), Fault>) + Send + Sync>;
@@ -28,7 +29,7 @@ pub struct Appender {
     topic: String,
     delivery_timeout: Duration,
     context: AppendContext,
-    producer: RwLock<Arc<Client>>,
+    producer: RwLock<Made<Arc<Client>>>,
 }
 
 type Client = ThreadedProducer<AppendContext>;
@@ -37,8 +38,8 @@ impl Appender {
     /// Asks nobody yet.
     pub(super) fn new(options: Options, topic: &str, delivery_timeout: Duration, context: Context) -> Result<Appender, Fault> {
         let context = AppendContext(context);
-        let producer = RwLock::new(Arc::new(client(&options, delivery_timeout, &context)?));
-        Ok(Appender { options, topic: topic.to_owned(), delivery_timeout, context, producer })
+        let producer = Made::new(options.properties.now(), || client(&options, delivery_timeout, &context))?;
+        Ok(Appender { options, topic: topic.to_owned(), delivery_timeout, context, producer: RwLock::new(producer) })
     }
 
     /// Never blocks.
@@ -51,18 +52,24 @@ impl Appender {
         }
     }
 
-    /// Replaces a producer that has failed for good. To be called now and then.
+    /// Replaces a producer that has failed for good, or whose properties are others by now. To be called now and then.
     pub fn keep(&self) {
-        let Some((code, _)) = self.client().client().fatal_error() else { return };
-        warn!(%code, "the producer of the raw topic has failed for good; a new one takes over");
-        match client(&self.options, self.delivery_timeout, &self.context) {
-            Ok(new) => {
-                self.context.0.rebuilt(&fault_of(&KafkaError::MessageProduction(code)));
-                let old = std::mem::replace(&mut *self.producer.write().unwrap_or_else(|poisoned| poisoned.into_inner()), Arc::new(new));
-                // Its end tells everybody who still waits; that takes its time.
-                thread::spawn(move || drop(old));
+        let failed = self.client().client().fatal_error().map(|(code, _)| code);
+        let mut producer = self.producer.write().unwrap_or_else(PoisonError::into_inner);
+        let make = || client(&self.options, self.delivery_timeout, &self.context);
+        if let Some(code) = failed {
+            warn!(%code, "the producer of the raw topic has failed for good; a new one takes over");
+            match Made::new(self.options.properties.now(), make) {
+                Ok(new) => {
+                    self.context.0.rebuilt(&fault_of(&KafkaError::MessageProduction(code)));
+                    end(std::mem::replace(&mut *producer, new).client, Duration::ZERO);
+                }
+                Err(fault) => warn!(%fault, "no new producer could be made"),
             }
-            Err(fault) => warn!(%fault, "no new producer could be made"),
+        } else if let Some(old) = producer.renew(self.options.properties.now(), make) {
+            info!("the properties are others: a new producer of the raw topic takes over");
+            self.context.0.rebuilt(&fatal(Cause::Properties, ""));
+            end(old, self.delivery_timeout);
         }
     }
 
@@ -74,11 +81,19 @@ impl Appender {
     }
 
     fn client(&self) -> Arc<Client> {
-        self.producer.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        self.producer.read().unwrap_or_else(PoisonError::into_inner).client.clone()
     }
 }
 
-fn client(options: &Options, delivery_timeout: Duration, context: &AppendContext) -> Result<Client, Fault> {
+/// Sends what it has, as long as that takes; its end tells everybody who still waits.
+fn end(old: Arc<Client>, within: Duration) {
+    thread::spawn(move || {
+        let _ = old.flush(within);
+        drop(old);
+    });
+}
+
+fn client(options: &Options, delivery_timeout: Duration, context: &AppendContext) -> Result<Arc<Client>, Fault> {
     let mut config = client_config(options);
     config
         .set("enable.idempotence", "true")
@@ -89,7 +104,7 @@ fn client(options: &Options, delivery_timeout: Duration, context: &AppendContext
         .set("queue.buffering.max.kbytes", "65536")
         .set("linger.ms", "0")
         .set("partitioner", "murmur2_random");
-    config.create_with_context(context.clone()).map_err(|error| fault_of(&error))
+    Ok(Arc::new(config.create_with_context(context.clone()).map_err(|error| fault_of(&error))?))
 }
 
 #[derive(Clone)]
@@ -115,7 +130,7 @@ impl ProducerContext for AppendContext {
     fn delivery(&self, result: &DeliveryResult<'_>, tell: Box<Tell>) {
         tell(match result {
             Ok(message) => Ok((message.partition(), u64::try_from(message.offset()).unwrap_or(0))),
-            Err((error, _)) => Err(fault_of(error)),
+            Err((error, record)) => Err(self.0.complained(record.topic(), fault_of(error))),
         });
     }
 }

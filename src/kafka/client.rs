@@ -17,8 +17,10 @@ pub(super) fn client_config(options: &Options) -> ClientConfig {
         .set("reconnect.backoff.max.ms", "2000")
         .set("topic.metadata.refresh.interval.ms", "60000")
         .set("allow.auto.create.topics", "false")
+        // OpenSSL is linked in, and does not know where this system keeps its certificates.
+        .set("ssl.ca.location", "probe")
         .set_log_level(RDKafkaLogLevel::Warning);
-    for (key, value) in &options.properties {
+    for (key, value) in options.properties.now().iter() {
         config.set(key, value);
     }
     config

@@ -18,9 +18,11 @@ use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 
 use super::client::{client_config, consumer_config};
 use super::compare::{Found, Standing};
-use super::fault::fault_of;
-use super::group::committed;
+use super::fault::{fault_of, named, refusal};
+use super::group::{committed, forbidden};
 use super::producer::producer_config;
+use super::rights::trial::{self, Verdict, own};
+use super::rights::{Right, rights};
 use super::topics::{Spec, block_on};
 use super::{Cause, Checkpoint, Fault, Options};
 
@@ -100,7 +102,8 @@ impl Cluster {
 
     /// The checkpoint: to read it, the coordinator of our group must answer.
     pub fn checkpoint(&self, topic: &str) -> Result<Option<Checkpoint>, Fault> {
-        committed(&self.consumer, topic, 0, self.within)
+        let found = committed(&self.consumer, topic, 0, self.within);
+        found.map_err(|fault| named(forbidden(&self.consumer).unwrap_or(fault), &self.options))
     }
 
     /// Who is in our group now, as its coordinator says.
@@ -127,14 +130,20 @@ impl Cluster {
     /// Whether the cluster gives transactions to this client, tried under an id of its own: to try ours would fence the
     /// service that runs.
     pub fn try_transactions(&self) -> Result<String, Fault> {
-        let transactional_id = format!("{}-doctor", self.options.prefix);
+        let transactional_id = own(&self.options.prefix);
         let options = Options { transactional_id: transactional_id.clone(), ..self.options.clone() };
-        let started = Instant::now();
-        let producer: BaseProducer<Ears> =
-            producer_config(&options).create_with_context(self.ears.clone()).map_err(|error| fault_of(&error))?;
+        let (started, ears) = (Instant::now(), Ears::default());
+        let producer: BaseProducer<Ears> = producer_config(&options).create_with_context(ears.clone()).map_err(|error| fault_of(&error))?;
         let tried = producer.init_transactions(self.within);
         producer.poll(LISTEN);
-        tried.map(|()| transactional_id).map_err(|error| self.ears.unanswered(&options, &error, started.elapsed()))
+        tried.map(|()| transactional_id).map_err(|error| ears.unanswered(&options, &error, started.elapsed()))
+    }
+
+    /// Each right that we need, and what Kafka says of it; tried without an effect.
+    pub fn try_rights(&self, broker: i32, within: Duration) -> Vec<(Right, Verdict)> {
+        let rights = rights(&self.options);
+        let verdicts = trial::verdicts(&self.options, &rights, broker, within);
+        rights.into_iter().zip(verdicts).collect()
     }
 
     /// What librdkafka says of its tries waits until it is taken.
@@ -154,7 +163,8 @@ impl Cluster {
             let OwnedResourceSpecifier::Topic(name) = &resource.specifier else { continue };
             let topic = there(topics).find(|(spec, _)| spec.name == *name);
             if let Some((_, found)) = topic {
-                found.config = Some(config_of(resource));
+                // What we may not see comes back empty.
+                found.config = Some(config_of(resource)).filter(|config| !config.is_empty());
             }
         }
     }
@@ -214,36 +224,35 @@ fn standing(topic: &MetadataTopic) -> Standing {
 
 /// Keeps what librdkafka says of its tries.
 #[derive(Clone, Default)]
-struct Ears(Arc<Mutex<Vec<String>>>);
+struct Ears(Arc<Mutex<Vec<Heard>>>);
+
+struct Heard {
+    line: String,
+    cause: Option<Cause>,
+}
 
 impl Ears {
     fn unanswered(&self, options: &Options, error: &KafkaError, tried: Duration) -> Fault {
         let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fault = fault_of(error);
-        let said = if heard.is_empty() { fault.detail.clone() } else { heard.join("; ") };
+        let lines: Vec<&str> = heard.iter().map(|heard| heard.line.as_str()).collect();
+        let said = if heard.is_empty() { fault.detail.clone() } else { lines.join("; ") };
         let detail = format!("asked {} for {:.1} s: {said}", options.brokers.join(", "), tried.as_secs_f64());
-        let cause = heard.iter().find_map(|line| cause_of(line)).unwrap_or(fault.cause);
-        Fault { cause, detail, ..fault }
+        let cause = heard.iter().find_map(|heard| heard.cause).unwrap_or(fault.cause);
+        named(Fault { cause, detail, ..fault }, options)
     }
-}
-
-/// librdkafka tells why a connection fails in words only.
-fn cause_of(line: &str) -> Option<Cause> {
-    if line.contains("SASL") || line.contains("SSL") || line.contains("uthentication") {
-        return Some(Cause::Credentials);
-    }
-    line.contains("Connect to").then_some(Cause::Unreachable)
 }
 
 impl ClientContext for Ears {
     fn log(&self, _level: RDKafkaLogLevel, _facility: &str, _message: &str) {}
 
-    fn error(&self, _error: KafkaError, reason: &str) {
+    fn error(&self, error: KafkaError, reason: &str) {
         // Behind it stands how often, and in which state.
         let line = reason.split_once(" (after ").map_or(reason, |(line, _)| line);
         let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if heard.len() < HEARD_MAX && !line.ends_with("brokers are down") && !heard.iter().any(|known| known == line) {
-            heard.push(line.to_owned());
+        if heard.len() < HEARD_MAX && !line.ends_with("brokers are down") && !heard.iter().any(|known| known.line == line) {
+            let unreachable = line.contains("Connect to").then_some(Cause::Unreachable);
+            heard.push(Heard { line: line.to_owned(), cause: refusal(&error, line).or(unreachable) });
         }
     }
 }

@@ -56,7 +56,9 @@ pub fn compare(topics: &[(Spec, Standing)]) -> Vec<Vec<Difference>> {
         .iter()
         .map(|(spec, standing)| match standing {
             Standing::Missing => vec![problem("topic", "missing", &spec.name, "make it: `waitbridge topics --create`")],
-            Standing::Hidden => vec![problem("topic", "not shown to us", &spec.name, "grant the right to describe and write it")],
+            Standing::Hidden => {
+                vec![problem("topic", "not shown to us", &spec.name, "grant the rights that `waitbridge doctor --acls` prints")]
+            }
             Standing::There(found) => there(spec, found, &counts),
         })
         .collect()

@@ -12,7 +12,7 @@ use rdkafka::producer::ProducerContext;
 use rdkafka::statistics::Statistics;
 use tracing::{debug, warn};
 
-use super::fault::{abortable, refused};
+use super::fault::{abortable, refusal, refused};
 use super::partitions::Partitions;
 use super::{Cause, Fault};
 use crate::metrics::Metrics;
@@ -20,6 +20,8 @@ use crate::shutdown::Stop;
 
 /// While records are on their way: how often to look whether the time to stop is up.
 const STOP_LOOK: Duration = Duration::from_millis(200);
+/// librdkafka says the same thing of a broker twice a minute at most.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
 
 /// Shared by our clients: the drain's count, and where librdkafka's words go.
 #[derive(Clone)]
@@ -28,38 +30,96 @@ pub(super) struct Context {
     pub(super) outstanding: Arc<Outstanding>,
     pub(super) stop: Arc<Stop>,
     last_error: Arc<Mutex<Option<Instant>>>,
+    last_complaint: Arc<Mutex<Option<Instant>>>,
+    refused: Arc<Mutex<Option<Refused>>>,
+    not_added: Arc<Mutex<Option<String>>>,
     partitions: Arc<Mutex<Partitions>>,
+}
+
+/// The last connection that came to nothing because one side did not want the other.
+struct Refused {
+    at: Instant,
+    cause: Cause,
+    said: String,
 }
 
 impl Context {
     pub(super) fn new(metrics: Arc<Metrics>, stop: Arc<Stop>, partitions: Partitions) -> Context {
         partitions.show(&metrics);
         let partitions = Arc::new(Mutex::new(partitions));
-        Context { metrics, stop, partitions, outstanding: Arc::default(), last_error: Arc::default() }
+        Context {
+            metrics,
+            stop,
+            partitions,
+            outstanding: Arc::default(),
+            last_error: Arc::default(),
+            last_complaint: Arc::default(),
+            refused: Arc::default(),
+            not_added: Arc::default(),
+        }
     }
 
     pub(super) fn rebuilt(&self, fault: &Fault) {
         self.metrics.producer_rebuilt(fault.cause.as_str());
     }
 
-    /// An outage repeats its errors several times a second; one in ten seconds tells as much.
-    fn worth_a_line(&self) -> bool {
-        let mut last = lock(&self.last_error);
-        let due = last.is_none_or(|at| at.elapsed() > Duration::from_secs(10));
-        if due {
-            *last = Some(Instant::now());
-        }
-        due
+    /// Kafka takes us.
+    pub(super) fn answered(&self) {
+        *lock(&self.refused) = None;
     }
+
+    /// A call that came to nothing for want of a connection: why there is none, if that is known.
+    pub(super) fn explained(&self, fault: Fault) -> Fault {
+        let refused = lock(&self.refused);
+        match &*refused {
+            Some(Refused { at, cause, said })
+                if at.elapsed() < REFUSED_FOR && matches!(fault.cause, Cause::TimedOut | Cause::Unreachable | Cause::Other) =>
+            {
+                Fault { cause: *cause, detail: said.clone(), ..fault }
+            }
+            _ => fault,
+        }
+    }
+
+    /// The topic that the transaction's coordinator did not take into the transaction, since this was asked last.
+    pub(super) fn not_added(&self) -> Option<String> {
+        lock(&self.not_added).take()
+    }
+
+    /// Says it in the log, now and then: who asked for it learns less.
+    pub(super) fn complained(&self, topic: &str, fault: Fault) -> Fault {
+        let fault = self.explained(fault);
+        if is_worth_a_line(&self.last_complaint) {
+            warn!(topic, reason = fault.cause.as_str(), detail = fault.detail, "a record is not taken");
+        }
+        fault
+    }
+}
+
+/// An outage repeats its errors several times a second; one in ten seconds tells as much.
+fn is_worth_a_line(last: &Mutex<Option<Instant>>) -> bool {
+    let mut last = lock(last);
+    let due = last.is_none_or(|at| at.elapsed() > Duration::from_secs(10));
+    if due {
+        *last = Some(Instant::now());
+    }
+    due
 }
 
 impl ClientContext for Context {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
         debug!(facility, message, "librdkafka");
+        // It is told nowhere else: all records of the transaction fail alike, of whatever topic. The others' were not attempted.
+        if facility == "ADDPARTS" && !message.contains("not attempted") {
+            *lock(&self.not_added) = message.split('"').nth(1).map(str::to_owned);
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if self.worth_a_line() {
+        if let Some(cause) = refusal(&error, reason) {
+            *lock(&self.refused) = Some(Refused { at: Instant::now(), cause, said: reason.to_owned() });
+        }
+        if is_worth_a_line(&self.last_error) {
             warn!(%error, reason, "kafka is in trouble");
         }
     }

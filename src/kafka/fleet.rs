@@ -8,9 +8,11 @@ use super::append::Appender;
 use super::cluster::{Cluster, GroupMember};
 use super::compare::Standing;
 use super::context::Context;
+use super::fault::named;
 use super::group::Group;
 use super::partitions::Partitions;
 use super::producer::{KafkaBroker, check};
+use super::properties::{Made, end_aside};
 use super::raw::KafkaRawTopic;
 use super::topics::{Role, Spec};
 use super::{Checkpoint, Fault, Options};
@@ -56,7 +58,13 @@ impl Fleet {
 
 /// Looks at the raw topic from outside: whether it is safe, and how far its partitions are delivered.
 pub struct Survey {
+    options: Options,
     topic: String,
+    context: Context,
+    eyes: Made<Eyes>,
+}
+
+struct Eyes {
     cluster: Cluster,
     reader: KafkaRawTopic,
     group: Arc<Group>,
@@ -69,35 +77,53 @@ impl Survey {
     }
 
     fn new(options: &Options, topic: &str, context: &Context) -> Result<Survey, Fault> {
+        let eyes = Made::new(options.properties.now(), || Eyes::open(options, topic, context))?;
+        Ok(Survey { options: options.clone(), topic: topic.to_owned(), context: context.clone(), eyes })
+    }
+
+    /// Others once the properties are others.
+    fn eyes(&mut self) -> &mut Eyes {
+        let open = || Eyes::open(&self.options, &self.topic, &self.context);
+        if let Some(old) = self.eyes.renew(self.options.properties.now(), open) {
+            end_aside(old);
+        }
+        &mut self.eyes.client
+    }
+
+    /// The raw topic as it is, beside what it should be.
+    pub fn standing(&mut self) -> Result<Option<(Spec, Standing)>, Fault> {
+        Ok(self.eyes().cluster.topics()?.pop())
+    }
+
+    pub fn partitions(&mut self) -> Result<Range<i32>, Fault> {
+        let topic = self.topic.clone();
+        self.eyes().cluster.partitions(&topic).map(|partitions| 0..partitions)
+    }
+
+    pub fn members(&mut self) -> Result<Vec<GroupMember>, Fault> {
+        self.eyes().cluster.members()
+    }
+
+    pub fn raw(&mut self) -> &mut KafkaRawTopic {
+        &mut self.eyes().reader
+    }
+
+    pub fn committed(&mut self, partition: i32) -> Result<Option<Checkpoint>, Fault> {
+        let topic = self.topic.clone();
+        let found = self.eyes().group.committed(&topic, partition);
+        found.map_err(|fault| named(fault, &self.options))
+    }
+}
+
+impl Eyes {
+    fn open(options: &Options, topic: &str, context: &Context) -> Result<Eyes, Fault> {
         // It looks at its leisure: a member would not wait for its answers.
         let group = Arc::new(Group::apart(options, context.clone())?);
         let raw = options.topics.iter().filter(|spec| spec.role == Role::Raw).cloned().collect();
-        Ok(Survey {
-            topic: topic.to_owned(),
+        Ok(Eyes {
             cluster: Cluster::new(Options { topics: raw, ..options.clone() }, SURVEY_TIMEOUT)?,
             reader: KafkaRawTopic::new(options, topic, group.clone(), context)?,
             group,
         })
-    }
-
-    /// The raw topic as it is, beside what it should be.
-    pub fn standing(&self) -> Result<Option<(Spec, Standing)>, Fault> {
-        Ok(self.cluster.topics()?.pop())
-    }
-
-    pub fn partitions(&self) -> Result<Range<i32>, Fault> {
-        self.cluster.partitions(&self.topic).map(|partitions| 0..partitions)
-    }
-
-    pub fn members(&self) -> Result<Vec<GroupMember>, Fault> {
-        self.cluster.members()
-    }
-
-    pub fn raw(&mut self) -> &mut KafkaRawTopic {
-        &mut self.reader
-    }
-
-    pub fn committed(&self, partition: i32) -> Result<Option<Checkpoint>, Fault> {
-        self.group.committed(&self.topic, partition)
     }
 }

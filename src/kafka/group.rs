@@ -3,6 +3,7 @@
 //! A disk journal's group has one process and nobody joins it. A fleet's group hands the partitions of the raw topic to its
 //! members. A member here fetches nothing: reading is `raw`'s, so that partitions come and go only when somebody asks.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tracing::info;
 use super::client::consumer_config;
 use super::context::{Context, lock};
 use super::fault::{abortable, fault_of};
+use super::properties::{Edition, Made, end_aside};
 use super::{CALL_TIMEOUT, Cause, Checkpoint, Fault, Options};
 
 /// The least that brokers take by default: so long the partitions of a member that was killed stand still.
@@ -27,14 +29,20 @@ const MEMBER_PATIENCE: Duration = Duration::from_millis(500);
 const EVENTS_MAX: usize = 100;
 
 pub struct Group {
-    consumer: BaseConsumer<GroupContext>,
+    options: Options,
+    context: Context,
     part: Part,
+    consumer: Mutex<Made<Arc<GroupConsumer>>>,
+    /// What a member was given and has not lost since.
+    ours: Mutex<BTreeSet<i32>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+type GroupConsumer = BaseConsumer<GroupContext>;
+
 enum Part {
     Apart,
-    Member,
+    /// Of those among whom the partitions of this topic are divided.
+    Member(String),
 }
 
 /// A partition came to this member, or left it.
@@ -47,56 +55,98 @@ pub enum Change {
 impl Group {
     /// Reads and commits offsets, and never joins.
     pub(super) fn apart(options: &Options, context: Context) -> Result<Group, Fault> {
-        let context = GroupContext { context, changes: Arc::default() };
-        let consumer = consumer_config(options).create_with_context(context).map_err(|error| fault_of(&error))?;
-        Ok(Group { consumer, part: Part::Apart })
+        Group::new(options, context, Part::Apart)
     }
 
     /// One of those among whom the partitions of this topic are divided. Asks nobody yet.
     pub(super) fn join(options: &Options, context: Context, topic: &str) -> Result<Group, Fault> {
-        let context = GroupContext { context, changes: Arc::default() };
-        let mut config = consumer_config(options);
-        config
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", SESSION_TIMEOUT_MS)
-            .set("heartbeat.interval.ms", HEARTBEAT_MS)
-            .set("topic.metadata.refresh.interval.ms", "10000");
-        let consumer: BaseConsumer<GroupContext> = config.create_with_context(context).map_err(|error| fault_of(&error))?;
-        consumer.subscribe(&[topic]).map_err(|error| fault_of(&error))?;
-        Ok(Group { consumer, part: Part::Member })
+        Group::new(options, context, Part::Member(topic.to_owned()))
+    }
+
+    fn new(options: &Options, context: Context, part: Part) -> Result<Group, Fault> {
+        let consumer = Made::new(options.properties.now(), || part.consumer(options, &context))?;
+        Ok(Group { options: options.clone(), context, part, consumer: Mutex::new(consumer), ours: Mutex::default() })
     }
 
     /// What came and left since the last call. Only here does the group take anything away: never inside a transaction.
     pub fn changes(&self) -> Vec<Change> {
-        self.take_events();
-        std::mem::take(&mut *lock(&self.consumer.context().changes))
+        let mut changes = self.renew();
+        let consumer = self.now();
+        take_events(&consumer);
+        changes.append(&mut lock(&consumer.context().changes));
+        let mut ours = lock(&self.ours);
+        for change in &changes {
+            match change {
+                Change::Came(partition) => ours.insert(*partition),
+                Change::Left(partition) => ours.remove(partition),
+            };
+        }
+        changes
+    }
+
+    /// With other properties it is another member: what the old one had is given anew.
+    fn renew(&self) -> Vec<Change> {
+        let renewed = lock(&self.consumer).renew(self.options.properties.now(), || self.part.consumer(&self.options, &self.context));
+        let Some(old) = renewed else { return Vec::new() };
+        end_aside(old);
+        lock(&self.ours).iter().map(|partition| Change::Left(*partition)).collect()
+    }
+
+    /// Of which properties it is now.
+    pub(super) fn edition(&self) -> Edition {
+        lock(&self.consumer).with().clone()
+    }
+
+    fn now(&self) -> Arc<GroupConsumer> {
+        lock(&self.consumer).client.clone()
     }
 
     pub(super) fn committed(&self, topic: &str, partition: i32) -> Result<Option<Checkpoint>, Fault> {
         match self.part {
             Part::Apart => {
-                self.take_events();
-                committed(&self.consumer, topic, partition, CALL_TIMEOUT)
+                self.renew();
+                let consumer = self.now();
+                take_events(&consumer);
+                committed(&consumer, topic, partition, CALL_TIMEOUT).map_err(|fault| forbidden(&consumer).unwrap_or(fault))
             }
-            Part::Member => committed(&self.consumer, topic, partition, MEMBER_PATIENCE),
+            Part::Member(_) => committed(&self.now(), topic, partition, MEMBER_PATIENCE),
         }
     }
 
     /// What fences the commit of offsets, as of now. Of a member that lost its place it would fence nothing: the library then
     /// hands out that of a client that never joined, and the broker takes any offset from such a one.
     pub(super) fn metadata(&self) -> Result<ConsumerGroupMetadata, Fault> {
-        let metadata = self.consumer.group_metadata().ok_or_else(|| super::fault::fatal(Cause::State, "there is no group metadata"))?;
+        let consumer = self.now();
+        let metadata = consumer.group_metadata().ok_or_else(|| super::fault::fatal(Cause::State, "there is no group metadata"))?;
         // In this order: what is lost after it was taken is fenced by its generation.
-        if self.part == Part::Member && self.consumer.assignment_lost() {
+        if matches!(self.part, Part::Member(_)) && consumer.assignment_lost() {
             return Err(abortable(Cause::Fenced, "the group took this member for dead"));
         }
         Ok(metadata)
     }
+}
 
-    /// It reads nothing, but its errors and statistics queue up until somebody takes them.
-    fn take_events(&self) {
-        for _ in (0..EVENTS_MAX).take_while(|_| self.consumer.poll(Duration::ZERO).is_some()) {}
+impl Part {
+    fn consumer(&self, options: &Options, context: &Context) -> Result<Arc<GroupConsumer>, Fault> {
+        let context = GroupContext { context: context.clone(), changes: Arc::default() };
+        let mut config = consumer_config(options);
+        let Part::Member(topic) = self else {
+            return Ok(Arc::new(config.create_with_context(context).map_err(|error| fault_of(&error))?));
+        };
+        config
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", SESSION_TIMEOUT_MS)
+            .set("heartbeat.interval.ms", HEARTBEAT_MS)
+            .set("topic.metadata.refresh.interval.ms", "10000");
+        let consumer: GroupConsumer = config.create_with_context(context).map_err(|error| fault_of(&error))?;
+        consumer.subscribe(&[topic]).map_err(|error| fault_of(&error))?;
+        Ok(Arc::new(consumer))
     }
+}
+
+/// It reads nothing, but its errors and statistics queue up until somebody takes them.
+fn take_events(consumer: &GroupConsumer) {
+    for _ in (0..EVENTS_MAX).take_while(|_| consumer.poll(Duration::ZERO).is_some()) {}
 }
 
 /// The checkpoint of this consumer's group.
@@ -112,7 +162,10 @@ pub(super) fn committed<C: ConsumerContext>(
     let Some(found) = answer.find_partition(topic, partition) else {
         return Err(abortable(Cause::Other, "the checkpoint's partition was not in the answer"));
     };
-    found.error().map_err(|error| fault_of(&error))?;
+    found.error().map_err(|error| {
+        let fault = fault_of(&error);
+        Fault { topic: (fault.cause == Cause::NotAuthorized).then(|| topic.to_owned()), ..fault }
+    })?;
     Ok(match found.offset() {
         Offset::Offset(next) => Some(Checkpoint {
             topic: topic.to_owned(),
@@ -122,6 +175,13 @@ pub(super) fn committed<C: ConsumerContext>(
         }),
         _ => None,
     })
+}
+
+/// Of a group that it may not see the library asks for the coordinator again and again, and tells why among its events only. For those
+/// who are no members: a member's events are more than that.
+pub(super) fn forbidden<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<Fault> {
+    let events = (0..EVENTS_MAX).map_while(|_| consumer.poll(Duration::ZERO));
+    events.filter_map(Result::err).map(|error| fault_of(&error)).find(|fault| fault.cause == Cause::NotAuthorized)
 }
 
 struct GroupContext {

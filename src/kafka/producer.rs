@@ -10,15 +10,16 @@ use std::time::{Duration, Instant};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::bounded::Bounded;
 use super::client::client_config;
 use super::context::Context;
-use super::fault::{abortable, fatal, fault_of, refused, text_of};
+use super::fault::{abortable, fatal, fault_of, named, refused, text_of};
 use super::group::Group;
 use super::partitions::Partitions;
+use super::properties::Made;
 use super::{Broker, CALL_TIMEOUT, Cause, Checkpoint, Class, Fault, Options, topics};
 use crate::envelope::Outgoing;
 use crate::metrics::Metrics;
@@ -30,10 +31,12 @@ const OVERTIME: Duration = Duration::from_secs(2);
 pub struct KafkaBroker {
     options: Options,
     /// Shared with a call that did not return.
-    producer: Option<Arc<ThreadedProducer<Context>>>,
+    producer: Option<Made<Arc<ThreadedProducer<Context>>>>,
     group: Arc<Group>,
     bounded: Bounded,
     context: Context,
+    /// Why the open transaction has failed.
+    failed: Option<Fault>,
 }
 
 impl KafkaBroker {
@@ -46,11 +49,33 @@ impl KafkaBroker {
     }
 
     pub(super) fn with(options: Options, context: Context, group: Arc<Group>) -> KafkaBroker {
-        KafkaBroker { options, producer: None, group, bounded: Bounded::default(), context }
+        KafkaBroker { options, producer: None, group, bounded: Bounded::default(), context, failed: None }
     }
 
     fn producer(&self) -> Result<&Arc<ThreadedProducer<Context>>, Fault> {
-        self.producer.as_ref().ok_or_else(|| fatal(Cause::State, "there is no producer yet"))
+        self.producer.as_ref().map(|made| &made.client).ok_or_else(|| fatal(Cause::State, "there is no producer yet"))
+    }
+
+    fn is_old(&self) -> bool {
+        self.producer.as_ref().is_some_and(|made| made.is_old(&self.options.properties.now()))
+    }
+
+    /// Why a call failed, as far as anybody heard. What waits for a producer of old properties would wait for ever.
+    fn told(&self, fault: Fault) -> Fault {
+        let fault = self.context.explained(named(fault, &self.options));
+        let is_in_vain = fault.class == Class::Retriable && self.is_old();
+        if is_in_vain { Fault { class: Class::Fatal, ..fault } } else { fault }
+    }
+
+    /// A transaction that has failed throws its records away, and only it knows why: another one cannot begin inside it, for that reason.
+    fn reason(&self, fault: Fault) -> Fault {
+        let asked = self.producer.as_ref().filter(|_| fault.cause == Cause::Other).map(|made| made.client.begin_transaction());
+        match asked.and_then(Result::err).map(|error| fault_of(&error)) {
+            Some(why) if why.cause != Cause::State => {
+                Fault { class: fault.class, topic: self.context.not_added(), ..named(why, &self.options) }
+            }
+            _ => fault,
+        }
     }
 
     fn wait_until_drained(&self, producer: &ThreadedProducer<Context>) -> Result<(), Fault> {
@@ -86,35 +111,47 @@ impl KafkaBroker {
 impl Broker for KafkaBroker {
     fn build(&mut self) -> Result<(), Fault> {
         self.producer = None;
-        topics::create_missing(&self.options, &self.options.create)?;
-        let made = producer_config(&self.options).create_with_context(self.context.clone());
-        self.producer = Some(Arc::new(made.map_err(|error| Fault { class: Class::Fatal, ..fault_of(&error) })?));
-        Ok(())
+        let make = || producer_config(&self.options).create_with_context(self.context.clone()).map(Arc::new);
+        let make = || make().map_err(|error| Fault { class: Class::Fatal, ..fault_of(&error) });
+        self.producer = Some(Made::new(self.options.properties.now(), make)?);
+        if self.options.create.is_empty() {
+            return Ok(());
+        }
+        // Asked first by a client that hears why nobody answers; an admin client does not.
+        let asked = self.producer()?.client().fetch_metadata(Some(&self.options.create[0].name), CALL_TIMEOUT);
+        let made = asked.map_err(|error| fault_of(&error)).and_then(|_| topics::create_missing(&self.options, &self.options.create));
+        made.map_err(|fault| self.told(fault))
     }
 
     fn init(&mut self) -> Result<(), Fault> {
-        self.producer()?.init_transactions(CALL_TIMEOUT).map_err(|error| fault_of(&error))
+        self.producer()?.init_transactions(CALL_TIMEOUT).map_err(|error| self.told(fault_of(&error)))?;
+        self.context.answered();
+        Ok(())
     }
 
     fn cluster_id(&mut self) -> Option<String> {
-        self.producer.as_ref()?.client().fetch_cluster_id(CALL_TIMEOUT)
+        self.producer.as_ref()?.client.client().fetch_cluster_id(CALL_TIMEOUT)
     }
 
     fn committed(&mut self, topic: &str, partition: i32) -> Result<Option<Checkpoint>, Fault> {
-        self.group.committed(topic, partition)
+        self.group.committed(topic, partition).map_err(|fault| self.told(fault))
     }
 
     fn begin(&mut self) -> Result<(), Fault> {
+        if self.is_old() {
+            return Err(fatal(Cause::Properties, "the properties are others: a new producer takes them"));
+        }
+        self.failed = None;
         self.context.outstanding.begin();
         self.producer()?.begin_transaction().map_err(|error| fault_of(&error))
     }
 
     fn publish(&mut self, records: &[Outgoing]) -> Result<(), Fault> {
         let producer = self.producer()?;
-        for record in records {
-            self.send(producer, record)?;
-        }
-        self.wait_until_drained(producer)
+        let sent = records.iter().try_for_each(|record| self.send(producer, record));
+        let published = sent.and_then(|()| self.wait_until_drained(producer)).map_err(|fault| self.told(self.reason(fault)));
+        self.failed = published.clone().err();
+        published
     }
 
     fn send_offsets(&mut self, checkpoints: &[Checkpoint]) -> Result<(), Fault> {
@@ -131,27 +168,35 @@ impl Broker for KafkaBroker {
         let sent = self.bounded.within(CALL_TIMEOUT + OVERTIME, send);
         let sent = sent.ok_or_else(|| fatal(Cause::TimedOut, "the group's coordinator is gone and the call did not return"))?;
         sent.map_err(|error| {
-            let fault = fault_of(&error);
+            let fault = self.told(fault_of(&error));
             let topic = checkpoints.first().map(|checkpoint| checkpoint.topic.clone());
             Fault { topic: topic.filter(|_| matches!(fault.cause, Cause::UnknownTopic | Cause::NotAuthorized)), ..fault }
         })
     }
 
     fn commit(&mut self) -> Result<(), Fault> {
-        self.producer()?.commit_transaction(CALL_TIMEOUT).map_err(|error| fault_of(&error))
+        self.producer()?.commit_transaction(CALL_TIMEOUT).map_err(|error| self.told(fault_of(&error)))?;
+        self.context.answered();
+        Ok(())
     }
 
     fn abort(&mut self) -> Result<(), Fault> {
-        self.producer()?.abort_transaction(CALL_TIMEOUT).map_err(|error| fault_of(&error))
+        let aborted = self.producer()?.abort_transaction(CALL_TIMEOUT).map_err(|error| self.told(fault_of(&error)));
+        // Of a transaction of which the coordinator has heard nothing it says that there is none.
+        aborted.map_err(|fault| match self.failed.take() {
+            Some(first) if fault.cause == Cause::State => Fault { class: fault.class, ..first },
+            _ => fault,
+        })
     }
 }
 
 /// Whether librdkafka takes the settings' properties. Its own words would show the value, which may be a secret.
 pub fn check(options: &Options) -> Result<(), String> {
-    match producer_config(options).create_native_config() {
-        Ok(_) => Ok(()),
-        Err(error) => Err(text_of(&error)),
-    }
+    let config = producer_config(options);
+    // Certificates and mechanisms are looked at when a client is made, and not before.
+    let is_secured = options.properties.now().iter().any(|(key, _)| ["security.", "sasl.", "ssl."].iter().any(|of| key.starts_with(of)));
+    let made = if is_secured { config.create::<BaseProducer>().map(drop) } else { config.create_native_config().map(drop) };
+    made.map_err(|error| text_of(&error))
 }
 
 fn base_record(record: &Outgoing, transaction: usize) -> BaseRecord<'_, str, [u8], usize> {

@@ -17,6 +17,7 @@ use super::client::client_config;
 use super::context::Context;
 use super::fault::fault_of;
 use super::group::{Change, Group};
+use super::properties::{Made, end_aside};
 use super::{CALL_TIMEOUT, Cause, Class, Fault, Options};
 
 /// One record of the raw topic.
@@ -61,25 +62,46 @@ const PAST_WAIT_MS: &str = "5";
 
 /// The real one.
 pub struct KafkaRawTopic {
+    options: Options,
+    context: Context,
     topic: String,
     group: Arc<Group>,
+    readers: Made<Readers>,
+    followed: BTreeSet<i32>,
+}
+
+struct Readers {
     live: BaseConsumer<Context>,
     /// Also asked for all that is no record: nothing is ever held back on its connections.
     past: BaseConsumer<Context>,
-    followed: BTreeSet<i32>,
 }
 
 impl KafkaRawTopic {
     /// Asks nobody yet.
     pub(super) fn new(options: &Options, topic: &str, group: Arc<Group>, context: &Context) -> Result<KafkaRawTopic, Fault> {
-        let (live, past) = (reader(options, context, LIVE_WAIT_MS)?, reader(options, context, PAST_WAIT_MS)?);
-        Ok(KafkaRawTopic { topic: topic.to_owned(), group, live, past, followed: BTreeSet::new() })
+        let readers = Made::new(group.edition(), || Readers::new(options, context))?;
+        let (options, context, topic) = (options.clone(), context.clone(), topic.to_owned());
+        Ok(KafkaRawTopic { options, context, topic, group, readers, followed: BTreeSet::new() })
+    }
+
+    fn live(&self) -> &BaseConsumer<Context> {
+        &self.readers.client.live
+    }
+
+    fn past(&self) -> &BaseConsumer<Context> {
+        &self.readers.client.past
     }
 
     fn at(&self, partition: i32, offset: Offset) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&self.topic, partition, offset).expect("offsets of Kafka are offsets");
         list
+    }
+}
+
+impl Readers {
+    fn new(options: &Options, context: &Context) -> Result<Readers, Fault> {
+        Ok(Readers { live: reader(options, context, LIVE_WAIT_MS)?, past: reader(options, context, PAST_WAIT_MS)? })
     }
 }
 
@@ -99,17 +121,23 @@ fn reader(options: &Options, context: &Context, wait_ms: &str) -> Result<BaseCon
 
 impl RawTopic for KafkaRawTopic {
     fn changes(&mut self) -> Vec<Change> {
-        self.group.changes()
+        let changes = self.group.changes();
+        // Together with the group's: then nothing is followed, since all partitions have left.
+        if let Some(old) = self.readers.renew(self.group.edition(), || Readers::new(&self.options, &self.context)) {
+            self.followed.clear();
+            end_aside(old);
+        }
+        changes
     }
 
     fn bounds(&mut self, partition: i32) -> Result<Range<u64>, Fault> {
-        let (first, end) = self.past.fetch_watermarks(&self.topic, partition, CALL_TIMEOUT).map_err(|error| fault_of(&error))?;
+        let (first, end) = self.past().fetch_watermarks(&self.topic, partition, CALL_TIMEOUT).map_err(|error| fault_of(&error))?;
         Ok(offset(first)..offset(end))
     }
 
     fn since(&mut self, partition: i32, written_ms: i64) -> Result<Option<u64>, Fault> {
         let asked = self.at(partition, Offset::Offset(written_ms.max(0)));
-        let answer = self.past.offsets_for_times(asked, CALL_TIMEOUT).map_err(|error| fault_of(&error))?;
+        let answer = self.past().offsets_for_times(asked, CALL_TIMEOUT).map_err(|error| fault_of(&error))?;
         Ok(answer.find_partition(&self.topic, partition).and_then(|found| match found.offset() {
             Offset::Offset(first) => Some(offset(first)),
             _ => None,
@@ -119,24 +147,24 @@ impl RawTopic for KafkaRawTopic {
     fn follow(&mut self, partition: i32, offset: u64) -> Result<(), Fault> {
         self.leave(partition);
         let from = self.at(partition, Offset::Offset(offset as i64));
-        self.live.incremental_assign(&from).map_err(|error| fault_of(&error))?;
+        self.live().incremental_assign(&from).map_err(|error| fault_of(&error))?;
         self.followed.insert(partition);
         Ok(())
     }
 
     fn leave(&mut self, partition: i32) {
         if self.followed.remove(&partition)
-            && let Err(error) = self.live.incremental_unassign(&self.at(partition, Offset::Invalid))
+            && let Err(error) = self.live().incremental_unassign(&self.at(partition, Offset::Invalid))
         {
             debug!(%error, partition, "it was not followed");
         }
     }
 
     fn next(&mut self, wait: Duration) -> Result<Option<Raw>, Fault> {
-        match self.live.poll(wait) {
+        match self.live().poll(wait) {
             None => Ok(None),
             Some(Ok(message)) => Ok(Some(raw(&message))),
-            Some(Err(error)) => lasting(&error).map_or(Ok(None), Err),
+            Some(Err(error)) => lasting(&error).map_or(Ok(None), |fault| Err(about(&self.topic, fault))),
         }
     }
 
@@ -145,11 +173,11 @@ impl RawTopic for KafkaRawTopic {
             return Ok(());
         }
         let from = self.at(partition, Offset::Offset(range.start as i64));
-        self.past.assign(&from).map_err(|error| fault_of(&error))?;
-        let walked = walk(&self.past, &range, tell);
+        self.past().assign(&from).map_err(|error| fault_of(&error))?;
+        let walked = walk(self.past(), &range, tell);
         // Nothing more is fetched until the next walk.
-        let rested = self.past.unassign().map_err(|error| fault_of(&error));
-        walked.and(rested)
+        let rested = self.past().unassign().map_err(|error| fault_of(&error));
+        walked.and(rested).map_err(|fault| about(&self.topic, fault))
     }
 }
 
@@ -179,9 +207,14 @@ fn walk(past: &BaseConsumer<Context>, range: &Range<u64>, tell: &mut dyn FnMut(R
 fn lasting(error: &KafkaError) -> Option<Fault> {
     let fault = fault_of(error);
     let is_gone = matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange));
-    let lasts = is_gone || matches!(fault.cause, Cause::UnknownTopic | Cause::NotAuthorized | Cause::Credentials);
+    let lasts = is_gone || matches!(fault.cause, Cause::UnknownTopic | Cause::NotAuthorized | Cause::Credentials | Cause::Tls);
     debug!(%error, lasts, "reading the raw topic");
     lasts.then_some(fault)
+}
+
+fn about(topic: &str, fault: Fault) -> Fault {
+    let is_about_it = matches!(fault.cause, Cause::UnknownTopic | Cause::NotAuthorized);
+    Fault { topic: is_about_it.then(|| topic.to_owned()), ..fault }
 }
 
 fn raw(message: &BorrowedMessage) -> Raw {

@@ -2,9 +2,9 @@
 //!
 //! Knows their form, not what goes into them.
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication, TopicResult};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 
 use super::client::client_config;
 use super::fault::fault_of;
@@ -113,10 +113,7 @@ pub fn create_missing(options: &Options, wanted: &[Spec]) -> Result<(), Fault> {
     if wanted.is_empty() {
         return Ok(());
     }
-    let admin: AdminClient<DefaultClientContext> = client_config(options).create().map_err(|error| fault_of(&error))?;
-    let configs: Vec<Vec<(&str, String)>> = wanted.iter().map(Spec::config).collect();
-    let topics: Vec<NewTopic> = wanted.iter().zip(&configs).map(|(spec, config)| new_topic(spec, config)).collect();
-    let answer = block_on(admin.create_topics(&topics, &AdminOptions::new().operation_timeout(Some(CALL_TIMEOUT))));
+    let answer = create(options, wanted, &AdminOptions::new().operation_timeout(Some(CALL_TIMEOUT)));
     let results = answer.map_err(|error| Fault { class: Class::Retriable, ..fault_of(&error) })?;
     for result in results {
         match result {
@@ -125,6 +122,13 @@ pub fn create_missing(options: &Options, wanted: &[Spec]) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+pub(super) fn create(options: &Options, wanted: &[Spec], how: &AdminOptions) -> KafkaResult<Vec<TopicResult>> {
+    let admin: AdminClient<DefaultClientContext> = client_config(options).create()?;
+    let configs: Vec<Vec<(&str, String)>> = wanted.iter().map(Spec::config).collect();
+    let topics: Vec<NewTopic> = wanted.iter().zip(&configs).map(|(spec, config)| new_topic(spec, config)).collect();
+    block_on(admin.create_topics(&topics, how))
 }
 
 fn new_topic<'a>(spec: &'a Spec, config: &'a [(&'static str, String)]) -> NewTopic<'a> {

@@ -13,6 +13,7 @@ use super::publishing::{mode, privacy, routes};
 use super::sockets::Inherited;
 use super::{Invalid, tls};
 use crate::journal::disk;
+use crate::kafka::properties::Properties;
 use crate::kafka::topics::{Role, Spec, specs};
 use crate::kafka::{self, RESERVED_PROPERTIES, SECRET_PROPERTIES, producer};
 use crate::providers::Rules;
@@ -66,7 +67,7 @@ pub struct KafkaSettings {
     pub transaction_timeout_ms: u64,
     pub checkpoint_topic: String,
     pub message_bytes_max: u64,
-    pub properties: Vec<(String, String)>,
+    pub properties: Properties,
     pub topics: Vec<Spec>,
     pub create: Vec<Spec>,
 }
@@ -199,7 +200,7 @@ pub fn kafka(root: &mut Table, publishing: &prepare::Settings, journal: &Journal
         prefix: name(&mut table, "prefix", "waitbridge"),
         transaction_timeout_ms: timeout_ms,
         message_bytes_max,
-        properties: properties(&mut table),
+        properties: Properties::new(properties(&mut table)),
         create: if create { topics.clone() } else { Vec::new() },
         topics,
         checkpoint_topic,
@@ -222,6 +223,10 @@ fn properties(table: &mut Table) -> Vec<(String, String)> {
     let mut all = given.rest();
     for (key, _) in all.iter().filter(|(key, _)| SECRET_PROPERTIES.contains(&key.as_str())) {
         given.mistake(key, "is a secret: put it into a file, and name that under [kafka.property_files]");
+    }
+    // librdkafka reads these itself. They are looked at here, so that it is noticed when they change.
+    for (_, path) in all.iter().filter(|(key, _)| key.ends_with(".location")) {
+        let _ = given.files.contents(path);
     }
     let mut from_files = table.table("property_files");
     for (key, path) in from_files.rest() {

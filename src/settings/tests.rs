@@ -222,14 +222,18 @@ fn what_holds_reads_the_same_again_and_shows_no_secret() {
     fs::write(more.join("a.toml"), format!("[[endpoint]]\n{endpoint}")).unwrap();
     let text = text
         .replace("endpoints_dir = \"\"", &format!("endpoints_dir = \"{}\"", more.display()))
-        .replace("[kafka.properties]", "[kafka.properties]\n\"socket.keepalive.enable\" = \"false\"\nsecurity.protocol = \"sasl_ssl\"")
+        .replace(
+            "[kafka.properties]",
+            "[kafka.properties]\n\"socket.keepalive.enable\" = \"false\"\nsecurity.protocol = \"sasl_ssl\"\n\
+            \"sasl.mechanism\" = \"PLAIN\"\n\"sasl.username\" = \"waitbridge\"",
+        )
         .replace("[kafka.property_files]", &format!("[kafka.property_files]\n\"sasl.password\" = \"{}/secret\"", dir.path().display()));
     let settings = with_environment(&text, &[("WAITBRIDGE__SERVER__BODY_MAX", "768KiB"), ("WAITBRIDGE__KAFKA__BROKERS", "a:1,b:2")]);
     let shown = settings.in_force.to_toml();
     let again = with_environment(&shown, &[]);
     assert_eq!(again.in_force.to_toml(), shown.replace(&shown[shown.find("   # the").unwrap()..shown.find(" below\n").unwrap() + 6], ""));
     assert_eq!(again.endpoints.len(), 3);
-    assert_eq!((again.kafka.properties.clone(), again.kafka.brokers.clone()), (settings.kafka.properties, settings.kafka.brokers));
+    assert_eq!((again.kafka.properties.now(), again.kafka.brokers.clone()), (settings.kafka.properties.now(), settings.kafka.brokers));
     for part in
         ["body_max = \"768KiB\"", "brokers = [\"a:1\", \"b:2\"]", "\"sasl.password\" = ", "birth_date = \"Birthdate\"", "workers = 0"]
     {

@@ -1,7 +1,7 @@
 //! Settings that were read from a file, so that they can be read again: whether anything has changed, and what.
 //!
-//! Endpoints, their secrets and the certificate can change while the process runs; every other key waits for a restart and is
-//! only named. Knows no clock and no signal. What it keeps of secrets is their digest.
+//! Endpoints and their secrets, the certificate, and what is handed to librdkafka, can change while the process runs; every other key
+//! waits for a restart and is only named. Knows no clock and no signal. What it keeps of secrets is their digest.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,8 @@ pub type Facts = BTreeMap<String, String>;
 #[derive(Debug, Clone, Default)]
 pub struct Said {
     pub endpoints: BTreeMap<String, Facts>,
+    /// What is handed to librdkafka.
+    pub properties: Facts,
     /// All other keys.
     pub others: Facts,
 }
@@ -39,16 +41,19 @@ pub struct Changes {
     pub added: Vec<String>,
     pub removed: Vec<String>,
     pub changed: Vec<String>,
-    /// Keys beside the endpoints that were taken: those of the certificate.
-    pub taken: Vec<String>,
+    /// Keys of the certificate.
+    pub certificate: Vec<String>,
+    /// Keys of what is handed to librdkafka.
+    pub properties: Vec<String>,
     /// Keys that differ from those in force and need a restart.
     pub waiting: Vec<String>,
 }
 
-/// What can be put in the place of what is in force.
+/// What can change while the process runs, as it is now.
 pub struct Again {
     pub endpoints: Vec<Endpoint>,
     pub tls: Option<Identity>,
+    pub properties: Vec<(String, String)>,
     pub cautions: Vec<Mistake>,
     pub changes: Changes,
 }
@@ -79,7 +84,7 @@ impl Watch {
         if self.trail.again() == now { Look::Changed } else { Look::Same }
     }
 
-    /// All endpoints, and the certificate, as they are now. Whatever comes of it, only what changes later is news to `look`.
+    /// All of it as it is now. Whatever comes of it, only what changes later is news to `look`.
     pub fn read_again(&mut self) -> Result<Again, Invalid> {
         if let Some(stream) = self.trail.stream() {
             let why = format!("{} is no regular file: it cannot be read again; restart instead", stream.display());
@@ -90,15 +95,17 @@ impl Watch {
         self.trail = disk.trail();
         let (settings, said) = read?;
         let changes = Changes::between(&self.said, &said);
-        self.said.take(said, &changes.taken);
-        Ok(Again { endpoints: settings.endpoints, tls: settings.server.tls, cautions: settings.cautions, changes })
+        self.said.take(said, &changes.certificate);
+        let properties = settings.kafka.properties.now().to_vec();
+        let (endpoints, tls, cautions) = (settings.endpoints, settings.server.tls, settings.cautions);
+        Ok(Again { endpoints, tls, properties, cautions, changes })
     }
 }
 
 impl Said {
     /// From now on in force.
     fn take(&mut self, mut said: Said, keys: &[String]) {
-        self.endpoints = said.endpoints;
+        (self.endpoints, self.properties) = (said.endpoints, said.properties);
         self.others.retain(|key, _| !keys.contains(key));
         said.others.retain(|key, _| keys.contains(key));
         self.others.append(&mut said.others);
@@ -114,13 +121,14 @@ impl Changes {
         let (old, new) = (&before.endpoints, &after.endpoints);
         let stays_tls = before.has_certificate() && after.has_certificate();
         let is_taken = |key: &String| stays_tls && tls::KEYS.contains(&key.as_str());
-        let (taken, waiting) = differing(&before.others, &after.others).into_iter().partition(is_taken);
+        let (certificate, waiting) = differing(&before.others, &after.others).into_iter().partition(is_taken);
         let names = |of: &BTreeMap<String, Facts>, pick: &dyn Fn(&str) -> bool| of.keys().filter(|name| pick(name)).cloned().collect();
         Changes {
             added: names(new, &|name| !old.contains_key(name)),
             removed: names(old, &|name| !new.contains_key(name)),
             changed: names(new, &|name| old.get(name).is_some_and(|facts| Some(facts) != new.get(name))),
-            taken,
+            certificate,
+            properties: differing(&before.properties, &after.properties),
             waiting,
         }
     }
@@ -132,6 +140,13 @@ fn differing(before: &Facts, after: &Facts) -> Vec<String> {
     keys.dedup();
     keys
 }
+
+/// Of the keys that do not tell of endpoints: those that go to librdkafka, and all others.
+pub fn other_facts(values: &BTreeMap<String, Value>, trail: &Trail) -> (Facts, Facts) {
+    facts(values, trail).into_iter().partition(|(key, _)| PROPERTIES.iter().any(|table| key.starts_with(table)))
+}
+
+const PROPERTIES: &[&str] = &["kafka.properties.", "kafka.property_files."];
 
 pub fn facts(values: &BTreeMap<String, Value>, trail: &Trail) -> Facts {
     let mut facts = Facts::new();
@@ -200,14 +215,14 @@ mod tests {
             self.write("key", &signing_key.serialize_pem());
         }
 
-        /// What a look and a reading tell: added, removed, changed, waiting.
+        /// What a look and a reading tell: added, removed, changed, properties, waiting.
         #[track_caller]
-        fn check(&mut self, expected: [&[&str]; 4]) {
+        fn check(&mut self, expected: [&[&str]; 5]) {
             assert_eq!(self.watch.look(|| {}), Look::Changed);
-            let again = self.watch.read_again().unwrap_or_else(|invalid| panic!("{invalid}"));
-            let Changes { added, removed, changed, taken, waiting } = again.changes;
-            assert!(taken.is_empty(), "{taken:?}");
-            assert_eq!([added, removed, changed, waiting].map(|names| names.join(" ")), expected.map(|names| names.join(" ")));
+            let Again { changes, .. } = self.watch.read_again().unwrap_or_else(|invalid| panic!("{invalid}"));
+            let Changes { added, removed, changed, certificate, properties, waiting } = changes;
+            assert!(certificate.is_empty(), "{certificate:?}");
+            assert_eq!([added, removed, changed, properties, waiting].map(|names| names.join(" ")), expected.map(|names| names.join(" ")));
             assert_eq!(self.watch.look(|| {}), Look::Same);
         }
     }
@@ -218,29 +233,43 @@ mod tests {
         assert_eq!(home.watch.look(|| {}), Look::Same);
         let basic = home.dir.path().join("basic").display().to_string();
         home.write("more/b.toml", &ENDPOINT.replace("NAME", "b").replace("FILE", &basic));
-        home.check([&["b"], &[], &[], &[]]);
+        home.check([&["b"], &[], &[], &[], &[]]);
         home.write("basic", "user:new");
-        home.check([&[], &[], &["a", "b"], &[]]);
+        home.check([&[], &[], &["a", "b"], &[], &[]]);
         fs::rename(home.dir.path().join("more/b.toml"), home.dir.path().join("more/c.toml")).unwrap();
-        home.check([&[], &[], &[], &[]]);
+        home.check([&[], &[], &[], &[], &[]]);
         fs::remove_file(home.dir.path().join("more/c.toml")).unwrap();
-        home.check([&[], &["b"], &[], &[]]);
+        home.check([&[], &["b"], &[], &[], &[]]);
     }
 
     #[test]
-    fn other_keys_are_named_until_they_are_as_they_were_and_their_files_too() {
+    fn other_keys_are_named_until_they_are_as_they_were() {
+        let mut home = Home::new();
+        home.edit("[kafka.property_files]\n", "[server]\nworkers = 2\n[kafka]\nprefix = \"other\"\n[kafka.property_files]\n");
+        home.check([&[], &[], &[], &[], &["kafka.prefix", "server.workers"]]);
+        home.edit("workers = 2", "");
+        home.check([&[], &[], &[], &[], &["kafka.prefix"]]);
+    }
+
+    #[test]
+    fn what_librdkafka_is_handed_is_told_once_and_its_files_too() {
         let mut home = Home::new();
         home.write("password", "old");
-        let password = home.dir.path().join("password").display().to_string();
-        home.edit(
-            "[kafka.property_files]\n",
-            &format!("[server]\nworkers = 2\n[kafka.property_files]\n\"sasl.password\" = \"{password}\"\n"),
+        home.write("ca", "no certificate, and nobody uses it");
+        let (password, ca) = (home.dir.path().join("password"), home.dir.path().join("ca"));
+        let (password, ca) = (password.display(), ca.display());
+        let given = format!(
+            "[kafka.properties]\n\"security.protocol\" = \"sasl_plaintext\"\n\"sasl.mechanism\" = \"PLAIN\"\n\"sasl.username\" = \"u\"\n\
+                \"ssl.ca.location\" = \"{ca}\"\n[kafka.property_files]\n\"sasl.password\" = \"{password}\"\n"
         );
-        home.check([&[], &[], &[], &["kafka.property_files.sasl.password", "server.workers"]]);
-        home.edit("workers = 2", "");
-        home.check([&[], &[], &[], &["kafka.property_files.sasl.password"]]);
+        home.edit("[kafka.property_files]\n", &given);
+        let keys = ["sasl.mechanism", "sasl.username", "security.protocol", "ssl.ca.location"].map(|key| format!("kafka.properties.{key}"));
+        let password = "kafka.property_files.sasl.password";
+        home.check([&[], &[], &[], &[&keys.each_ref().map(String::as_str)[..], &[password]].concat(), &[]]);
         home.write("password", "new");
-        home.check([&[], &[], &[], &["kafka.property_files.sasl.password"]]);
+        home.check([&[], &[], &[], &[password], &[]]);
+        home.write("ca", "another");
+        home.check([&[], &[], &[], &["kafka.properties.ssl.ca.location"], &[]]);
     }
 
     #[test]
@@ -249,17 +278,17 @@ mod tests {
         home.certify();
         let named = ["cert", "key"].map(|name| format!("tls_{name}_file = \"{}\"\n", home.dir.path().join(name).display())).concat();
         home.edit("[kafka.property_files]\n", &format!("[server]\n{named}[kafka.property_files]\n"));
-        home.check([&[], &[], &[], &tls::KEYS]);
+        home.check([&[], &[], &[], &[], &tls::KEYS]);
         home.watch = settings::load(Some(home.watch.file())).unwrap_or_else(|invalid| panic!("{invalid}")).watch.unwrap();
         for _ in 0..2 {
             home.certify();
             assert_eq!(home.watch.look(|| {}), Look::Changed);
             let again = home.watch.read_again().unwrap_or_else(|invalid| panic!("{invalid}"));
             assert!(again.tls.is_some());
-            assert_eq!((again.changes.taken, again.changes.waiting), (tls::KEYS.map(str::to_owned).to_vec(), Vec::new()));
+            assert_eq!((again.changes.certificate, again.changes.waiting), (tls::KEYS.map(str::to_owned).to_vec(), Vec::new()));
         }
         home.edit(&named, "");
-        home.check([&[], &[], &[], &tls::KEYS]);
+        home.check([&[], &[], &[], &[], &tls::KEYS]);
     }
 
     #[test]
@@ -271,7 +300,7 @@ mod tests {
         assert!(said.contains("basic_files") && !said.contains("no colon"), "{said}");
         assert_eq!(home.watch.look(|| {}), Look::Same, "not told again");
         home.write("basic", "user:old");
-        home.check([&[], &[], &[], &[]]);
+        home.check([&[], &[], &[], &[], &[]]);
     }
 
     #[test]

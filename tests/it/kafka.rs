@@ -289,7 +289,7 @@ impl Own {
     }
 
     /// Runs a class of Kafka's with the settings called `name`; their file comes last among its arguments.
-    fn java(&self, name: &str, class: &str, arguments: &[&str]) -> Process {
+    pub fn java(&self, name: &str, class: &str, arguments: &[&str]) -> Process {
         let file = |kind: &str| self.folder.join(format!("{name}.{kind}"));
         let mut command = Command::new("java");
         command.args(JVM).args(&self.place.archive).arg(format!("-Dlog4j2.configurationFile={}", file("log4j2.properties").display()));

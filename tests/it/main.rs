@@ -36,6 +36,7 @@ mod reference;
 mod reload;
 mod replay;
 mod samples;
+mod secure;
 mod signatures;
 mod situations;
 mod smuggling;

@@ -14,14 +14,14 @@ use crate::load::Load;
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// What a command printed, and how it ended.
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
 }
 
 impl Ran {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}:\n{}\n{}", self.out, self.err))
     }
 }
@@ -37,19 +37,19 @@ fn run(arguments: &[&str]) -> Ran {
 }
 
 /// With the settings of this home.
-fn on(home: &Home, arguments: &[&str]) -> Ran {
+pub fn on(home: &Home, arguments: &[&str]) -> Ran {
     let settings = home.path("waitbridge.toml");
     run(&[arguments, &["--config", settings.to_str().unwrap()]].concat())
 }
 
-fn accept(bridge: &Bridge, person: u64) -> String {
+pub fn accept(bridge: &Bridge, person: u64) -> String {
     let body = format!(r#"{{"type":"UpdatePerson","data":{{"PersonId":{person},"Fields":{{"First Name":"Zebulon"}},"Waitlists":[]}}}}"#);
     let answer = once(bridge.public, &request("POST", &format!("/webhooks/sunshine/{TOKEN}"), &[], body.as_bytes()));
     assert_eq!(answer.status, 200);
     answer.accept_id()
 }
 
-fn delivered(bridge: &Bridge) {
+pub fn delivered(bridge: &Bridge) {
     bridge.wait_until("everything is delivered", WITHIN, |bridge| bridge.metric("waitbridge_journal_undelivered_records") == 0.0);
 }
 
@@ -174,7 +174,7 @@ fn a_folder_without_a_journal_is_said_so_and_stays_empty() {
 }
 
 /// The settings of one broker.
-fn single(home: &Home) {
+pub fn single(home: &Home) {
     let path = home.path("waitbridge.toml");
     fs::write(&path, fs::read_to_string(&path).unwrap().replace("[kafka]", "[kafka]\nreplication = 1")).unwrap();
 }

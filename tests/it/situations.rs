@@ -94,7 +94,7 @@ impl Played<'_> {
             group: self.transactional_id.clone(),
             transaction_timeout_ms: self.patience_ms,
             message_bytes_max: 2 << 20,
-            properties: Vec::new(),
+            properties: Default::default(),
             create: Vec::new(),
             topics: Vec::new(),
         };

@@ -4,7 +4,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::{Notes, fleet};
+use super::{Notes, fleet, refused, rights};
 use crate::cli::show::count;
 use crate::cli::topics::{Compared, compared, words};
 use crate::journal::disk::inspect::Inspection;
@@ -46,14 +46,16 @@ fn look_as(settings: &Settings, id: &str, own: impl FnOnce(&mut Notes, &Cluster,
         }
     };
     // Whoever does not answer this answers nothing.
-    if let Some(overview) = overview(&mut notes, &cluster, &settings.kafka.brokers) {
+    if let Some(overview) = overview(&mut notes, &cluster, settings) {
         own(&mut notes, &cluster, &overview);
         transactions(&mut notes, &cluster);
+        overview.brokers.first().inspect(|broker| rights::look(&mut notes, &cluster, broker.id));
     }
     notes
 }
 
-fn overview(notes: &mut Notes, cluster: &Cluster, known: &[String]) -> Option<Overview> {
+fn overview(notes: &mut Notes, cluster: &Cluster, settings: &Settings) -> Option<Overview> {
+    let known = &settings.kafka.brokers;
     match cluster.overview() {
         Ok(overview) => {
             let id = overview.cluster_id.as_deref().unwrap_or("of unknown id");
@@ -64,7 +66,19 @@ fn overview(notes: &mut Notes, cluster: &Cluster, known: &[String]) -> Option<Ov
         }
         Err(fault) => {
             notes.problem(format!("the cluster does not answer: {fault}"), advice(&fault));
+            if fault.cause == Cause::Tls {
+                certificates(notes, settings);
+            }
             None
+        }
+    }
+}
+
+fn certificates(notes: &mut Notes, settings: &Settings) {
+    let ca_file = settings.kafka.properties.get("ssl.ca.location").filter(|file| file != "probe");
+    for address in &settings.kafka.brokers {
+        if let Some(why) = refused::why_not_taken(address, ca_file.as_deref()) {
+            notes.problem(format!("broker {address}: its certificate is not taken: {why}"), refused::advice(&why));
         }
     }
 }
@@ -72,7 +86,8 @@ fn overview(notes: &mut Notes, cluster: &Cluster, known: &[String]) -> Option<Ov
 pub(super) fn advice(fault: &Fault) -> &'static str {
     match fault.cause {
         Cause::Credentials => "correct security.protocol, sasl.* and ssl.* of [kafka.properties] and the files of [kafka.property_files]",
-        Cause::NotAuthorized => "grant waitbridge's user the right to do so",
+        Cause::Tls => "correct security.protocol and ssl.* of [kafka.properties] and the files that they name",
+        Cause::NotAuthorized => "grant the right: `waitbridge doctor --acls` prints all that are needed",
         Cause::UnknownTopic => "make the topics: `waitbridge topics --create`",
         _ => "correct kafka.brokers, start Kafka, or open the way to it",
     }

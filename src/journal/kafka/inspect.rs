@@ -75,7 +75,7 @@ impl Inspection {
         numbers.map(|partition| self.partition(partition)).collect()
     }
 
-    pub fn members(&self) -> Result<Vec<GroupMember>, Fault> {
+    pub fn members(&mut self) -> Result<Vec<GroupMember>, Fault> {
         self.survey.members()
     }
 

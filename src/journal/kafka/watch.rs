@@ -126,7 +126,7 @@ impl Watch {
         let found = match self.survey.standing()? {
             Some((_, compare::Standing::There(found))) => found,
             Some((_, compare::Standing::Hidden)) => {
-                return Err(missing(Cause::NotAuthorized, "grant the right to describe, read and write it"));
+                return Err(missing(Cause::NotAuthorized, "grant the rights to it that `waitbridge doctor --acls` prints"));
             }
             Some((_, compare::Standing::Missing)) | None => {
                 return Err(missing(Cause::UnknownTopic, "make the raw topic: `waitbridge topics --create`"));
