@@ -84,7 +84,7 @@ pub struct Table<'a> {
     values: BTreeMap<String, Value>,
     known: Vec<String>,
     mistakes: &'a Mistakes,
-    pub files: &'a dyn Files,
+    files: &'a dyn Files,
     /// Its place in what is in force.
     place: usize,
 }
@@ -117,6 +117,11 @@ impl<'a> Table<'a> {
     pub fn caution(&self, key: &str, advice: impl Into<String>) {
         let origin = self.values.get(key).and_then(|value| value.origin()).unwrap_or(&self.origin);
         self.mistakes.cautions.borrow_mut().push(Mistake { origin: origin.to_owned(), key: self.full(key), wanted: advice.into() });
+    }
+
+    /// Of a file that others read: that it is noticed when it changes.
+    pub fn watch_file(&self, path: &str) {
+        let _ = self.files.contents(path);
     }
 
     /// Whether every user of the machine may read this file.

@@ -100,6 +100,7 @@ impl Doctor {
         let mut report = Report { shown: !self.json, checks: Vec::new() };
         let mut notes = Notes::of("settings");
         notes.fine(format!("valid; {}", show::count(settings.endpoints.len(), "endpoint")));
+        settings.cautions.iter().for_each(|caution| notes.warning(caution.key.clone(), caution.wanted.clone()));
         certificate::look(&settings, &mut notes);
         report.take(notes)?;
         // None: never started, or not readable by this user; `disk` says which.

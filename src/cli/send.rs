@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use indicatif::ProgressBar;
-use ureq::tls::{PemItem, parse_pem};
 
 use super::ConfigFile;
-use super::deliver::{Post, Signer, Trust, deliver};
+use super::deliver::{Post, Signer, Trust, certificates, deliver};
 use super::health::reachable;
 use super::samples::{Stamp, can_be_late, freshen, sample};
 use super::show;
@@ -179,12 +178,7 @@ fn to_endpoint(settings: &Settings, name: &str) -> Result<Destination> {
 
 fn authorities(file: &Path) -> Result<Trust> {
     let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let items = parse_pem(&pem).collect::<Result<Vec<_>, _>>().with_context(|| format!("{} is no PEM", file.display()))?;
-    let certificates = items.into_iter().filter_map(|item| match item {
-        PemItem::Certificate(certificate) => Some(certificate),
-        _ => None,
-    });
-    let certificates: Vec<_> = certificates.collect();
+    let certificates = certificates(&pem).collect::<Result<Vec<_>, _>>().with_context(|| format!("{} is no PEM", file.display()))?;
     if certificates.is_empty() {
         bail!("{} holds no certificate", file.display());
     }

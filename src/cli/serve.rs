@@ -16,8 +16,8 @@ mod notify;
 
 /// Takes webhooks and puts them on Kafka until SIGTERM or SIGINT; a second signal ends at once
 ///
-/// Endpoints, secrets and the certificate are read again on SIGHUP, and within ten seconds when a file's content changes; other
-/// keys wait for a restart. Of systemd it takes sockets, and tells it when it is ready.
+/// Endpoints, secrets, the certificate and Kafka's properties are read again on SIGHUP, and within ten seconds when a file's content
+/// changes; other keys wait for a restart. Of systemd it takes sockets, and tells it when it is ready.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  waitbridge serve --config /etc/waitbridge/waitbridge.toml")]
 pub struct Serve {

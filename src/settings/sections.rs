@@ -224,9 +224,9 @@ fn properties(table: &mut Table) -> Vec<(String, String)> {
     for (key, _) in all.iter().filter(|(key, _)| SECRET_PROPERTIES.contains(&key.as_str())) {
         given.mistake(key, "is a secret: put it into a file, and name that under [kafka.property_files]");
     }
-    // librdkafka reads these itself. They are looked at here, so that it is noticed when they change.
+    // librdkafka reads these itself.
     for (_, path) in all.iter().filter(|(key, _)| key.ends_with(".location")) {
-        let _ = given.files.contents(path);
+        given.watch_file(path);
     }
     let mut from_files = table.table("property_files");
     for (key, path) in from_files.rest() {

@@ -4,7 +4,9 @@
 use std::fs;
 use std::time::Duration;
 
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{RootCerts, TlsConfig};
+
+use crate::cli::deliver::certificates;
 
 const WITHIN: Duration = Duration::from_secs(3);
 const NOT_TAKEN: &str = "invalid peer certificate: ";
@@ -29,9 +31,5 @@ pub(super) fn advice(why: &str) -> &'static str {
 
 fn roots(file: &str) -> Option<RootCerts> {
     let pem = fs::read(file).ok()?;
-    let certificates = parse_pem(&pem).filter_map(|item| match item {
-        Ok(PemItem::Certificate(certificate)) => Some(certificate),
-        _ => None,
-    });
-    Some(RootCerts::new_with_certs(&certificates.collect::<Vec<_>>()))
+    Some(RootCerts::new_with_certs(&certificates(&pem).flatten().collect::<Vec<_>>()))
 }
