@@ -106,9 +106,12 @@ impl Prometheus {
         }
     }
 
-    /// At each second from one moment to another; or why it cannot be asked so.
+    /// At each second back from one moment to another; or why it cannot be asked so. Counted from the first moment, what came in the
+    /// last second would not be seen.
     pub fn range(&self, query: &str, from: f64, to: f64) -> Result<Vec<Series>, String> {
-        let (from, to, step) = (from.to_string(), to.to_string(), STEP_SECONDS.to_string());
+        let step = f64::from(STEP_SECONDS);
+        let from = to - ((to - from) / step).floor() * step;
+        let (from, to, step) = (from.to_string(), to.to_string(), step.to_string());
         let form = [("query", query), ("start", &from), ("end", &to), ("step", &step)];
         let answer = self.agent.post(format!("{}/api/v1/query_range", self.url)).send_form(form);
         let text = answer.and_then(|mut answer| answer.body_mut().read_to_string()).map_err(|error| error.to_string())?;
