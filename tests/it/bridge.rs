@@ -205,6 +205,16 @@ impl Bridge {
         self.process.signal(name);
     }
 
+    /// Until no thread of it runs any more; one that syncs ends that first.
+    pub fn freeze(&mut self) {
+        self.signal("STOP");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !is_stopped(self.pid()) {
+            assert!(Instant::now() < deadline, "it does not stop");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// SIGTERM, and the exit code.
     pub fn terminate(mut self) -> i32 {
         self.process.signal("TERM");
@@ -240,4 +250,10 @@ impl Bridge {
             std::thread::sleep(POLL);
         }
     }
+}
+
+fn is_stopped(pid: u32) -> bool {
+    let mut threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    // Behind the name, which stands in brackets, comes the state.
+    threads.all(|thread| fs::read_to_string(thread.unwrap().path().join("stat")).is_ok_and(|stat| stat.contains(") T ")))
 }

@@ -186,7 +186,11 @@ pub struct Verdict {
     pub read: usize,
     pub lost: usize,
     pub doubled: usize,
+    /// Answered 200, and behind a later one of its key.
     pub reordered: usize,
+    /// Never answered 200, accepted all the same, and behind a later one of its key: a sender that gives up and goes on
+    /// may find that what it gave up is taken when the replica that had it wakes.
+    pub overtaken: usize,
 }
 
 /// One event as read: its key, its accept id, and its serial number.
@@ -207,16 +211,22 @@ impl ReadEvent {
 
 pub fn judge(accepted: &Accepted, read: &[ReadEvent]) -> Verdict {
     let mut verdict = Verdict { accepted: accepted.count(), read: read.len(), ..Verdict::default() };
+    let answered: HashSet<&str> = accepted.by_key.values().flatten().map(|(_, accept_id)| accept_id.as_str()).collect();
     let mut seen = HashSet::new();
-    let mut last: HashMap<&str, u64> = HashMap::new();
+    let mut latest: HashMap<&str, u64> = HashMap::new();
     for event in read {
-        if !seen.insert(event.accept_id.as_str()) {
+        let accept_id = event.accept_id.as_str();
+        if !seen.insert(accept_id) {
             verdict.doubled += 1;
-        } else if last.insert(&event.key, event.serial).is_some_and(|before| before >= event.serial) {
-            verdict.reordered += 1;
+            continue;
+        }
+        let latest = latest.entry(&event.key).or_insert(event.serial);
+        match event.serial < *latest {
+            true if answered.contains(accept_id) => verdict.reordered += 1,
+            true => verdict.overtaken += 1,
+            false => *latest = event.serial,
         }
     }
-    let all = accepted.by_key.values().flatten();
-    verdict.lost = all.filter(|(_, accept_id)| !seen.contains(accept_id.as_str())).count();
+    verdict.lost = answered.difference(&seen).count();
     verdict
 }

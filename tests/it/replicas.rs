@@ -89,7 +89,7 @@ impl Replicas {
 
     /// It stands still, and the balancer sends nothing to it.
     pub fn freeze(&mut self, replica: usize) {
-        self.running.get_mut(&replica).expect("it runs").signal("STOP");
+        self.running.get_mut(&replica).expect("it runs").freeze();
         let others = self.running.iter().filter(|(running, _)| **running != replica);
         self.balancer.aim(others.map(|(_, bridge)| bridge.public).collect());
     }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use waitbridge::delivery::{Auth, Record};
 
 use crate::bridge::{Bridge, TOKEN, server};
-use crate::http::{Answer, once, request};
+use crate::http::{Answer, Connection, once, request};
 use crate::kafka::{self, Kafka, client};
 use crate::reader::Reader;
 use crate::replicas::{FLOWING, Replicas};
@@ -151,6 +151,28 @@ fn relays_that_stand_still_until_retention_comes_near_refuse_what_they_could_los
     let third = accept(bridge, 4);
     let read = accept_ids(kafka, &fleet.topics.person, 2);
     assert!(read == [second, third], "{read:?}, and {first} went with its topic");
+}
+
+/// Its sender no longer waits, and sent the next one elsewhere.
+#[test]
+fn a_delivery_given_up_while_its_replica_stood_still_is_taken_once_and_behind_what_came_later() {
+    let kafka = kafka::shared();
+    let mut fleet = Replicas::new(kafka, kafka.bootstrap(), 2, 1, "");
+    fleet.start_all();
+    let update = |name: &str| {
+        let body = format!(r#"{{"type":"UpdatePerson","data":{{"PersonId":1,"Fields":{{"First Name":"{name}"}},"Waitlists":[]}}}}"#);
+        request("POST", &format!("/webhooks/sunshine/{TOKEN}"), &[], body.as_bytes())
+    };
+    let mut held = Connection::open(fleet.get(0).public).unwrap();
+    held.send(&update("Ada")).unwrap();
+    let first = held.answer().unwrap().accept_id();
+    fleet.freeze(0);
+    held.send(&update("Bea")).unwrap();
+    drop(held);
+    let later = once(fleet.get(1).public, &update("Cleo")).accept_id();
+    fleet.thaw(0);
+    let read = accept_ids(kafka, &fleet.topics.person, 3);
+    assert_eq!((read.len(), &read[..2]), (3, &[first, later][..]));
 }
 
 #[test]

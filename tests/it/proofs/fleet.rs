@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-use super::{Rounds, asked, count, holds, tell};
+use super::{Rounds, asked, count, tell};
 use crate::cluster::Cluster;
+use crate::fleet::holds;
 use crate::kafka::client;
 use crate::kills::{SMALL_BATCHES, scatter};
 use crate::load::Load;

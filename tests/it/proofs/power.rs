@@ -10,10 +10,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{NOWHERE, Rounds, count, holds, is_root, program, set_brokers, tell};
-use crate::bridge::{Bridge, Home};
+use crate::bridge::Home;
 use crate::foreign::output;
 use crate::kafka;
 use crate::kills::{COMMITTED, DRAIN_WITHIN, PAUSE, SENDERS, SMALL_BATCHES, scatter, undelivered_is_zero, wait_for_more};
@@ -60,7 +60,7 @@ fn power_cuts(rounds: &Rounds, program: &Path, within: Duration) -> Verdict {
             bridge.wait_until("it publishes", DRAIN_WITHIN, |bridge| bridge.metric(COMMITTED) > 0.0);
         }
         wait_for_more(&load, 50 + chance % 500);
-        stop(&mut bridge);
+        bridge.freeze();
         let copy = disk.copy(round);
         bridge.kill();
         disk.replace(copy);
@@ -115,22 +115,6 @@ impl Drop for Disk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("--lazy").arg(&self.mounted_on).status();
     }
-}
-
-/// Until no thread of it runs any more; one that syncs ends that first.
-fn stop(bridge: &mut Bridge) {
-    bridge.signal("STOP");
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !is_stopped(bridge.pid()) {
-        assert!(Instant::now() < deadline, "it does not stop");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-fn is_stopped(pid: u32) -> bool {
-    let mut threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    // Behind the name, which stands in brackets, comes the state.
-    threads.all(|thread| fs::read_to_string(thread.unwrap().path().join("stat")).is_ok_and(|stat| stat.contains(") T ")))
 }
 
 /// The program with its syncs taken away.
