@@ -29,7 +29,6 @@ const PLACES: &[(&str, &[&str])] = &[
     ("StatusCode", &["src/server/error.rs"]),
     // The tests ask a real one.
     ("prometheus", &["src/metrics", "tests/"]),
-    ("unsafe", &["src/journal/disk/storage.rs"]),
     // The commands write what they make for a person, and read what a person names.
     ("fs", &["src/settings", "src/journal/disk", "src/app/control.rs", "src/cli", "tests/"]),
     ("env", &["src/settings", "src/cli", "src/simulation", "tests/"]),

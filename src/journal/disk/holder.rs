@@ -19,7 +19,7 @@ pub enum Holder {
 pub fn holder(lock: &Path) -> Holder {
     let Ok(file) = fs::metadata(lock) else { return Holder::Nobody };
     let Ok(locks) = fs::read_to_string(LOCKS) else { return Holder::Unknown };
-    let device = (libc::major(file.dev()), libc::minor(file.dev()));
+    let device = (rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()));
     let noted = fs::read_to_string(lock).ok().and_then(|pid| pid.trim().parse().ok());
     held_by(&locks, device, file.ino(), noted)
 }

@@ -382,7 +382,7 @@ impl File for ModelFile {
                 // As Linux does it: what could not be written counts as clean, is still seen, and is never tried again.
                 inode.durable = inode.after_power_loss(dice).durable;
                 inode.unsynced.clear();
-                return if planted::is(Bug::FailedSyncIgnored) { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EIO)) };
+                return if planted::is(Bug::FailedSyncIgnored) { Ok(()) } else { Err(rustix::io::Errno::IO.into()) };
             }
             for change in std::mem::take(&mut inode.unsynced) {
                 change.apply(&mut inode.durable, |_| true);
