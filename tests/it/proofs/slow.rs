@@ -1,8 +1,8 @@
 //! Thousands of connections that send a byte now and then, half of them a head and half of them a body, while honest deliveries
 //! go on: how long those take with and without, what the slow ones are told, and what it costs in memory.
 //!
-//! `WAITBRIDGE_SLOW_CONNECTIONS=9000 tests/run --test it proofs::slow -- --nocapture` measures and prints. Without the variable there
-//! are fewer, and how long an honest delivery takes is told but not held against the run.
+//! `WAITBRIDGE_SLOW_CONNECTIONS=9000 tests/run --release --test it proofs::slow::slow_connections -- --nocapture` measures what
+//! users get, and prints. Without the variable there are fewer, and how long an honest delivery takes is told but not held against the run.
 
 use std::fs::{self, Permissions};
 use std::io::{ErrorKind, Read, Write};
