@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use actix_web::dev::ServerHandle;
 use anyhow::{Context, Result, anyhow};
 use tokio::sync::oneshot;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use crate::ingress::Ingress;
 use crate::journal::{self, Journal, Source, Window, disk};
@@ -38,9 +38,6 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 const RETRY_WHILE_STOPPING: Duration = Duration::from_millis(20);
 /// Kept for closing the journal and the admin listener.
 const CLOSE_SHARE: Duration = Duration::from_millis(500);
-
-/// Of the threads that publish, beside those that answer: a third of their weight.
-const NICENESS: i32 = 5;
 
 /// A waitbridge that serves.
 pub struct Running {
@@ -334,19 +331,11 @@ fn bind(inherited: Option<TcpListener>, address: SocketAddr, key: &str) -> Resul
 fn spawn<S: Source + 'static, B: Broker + 'static>(relay: Relay<S, B>) -> Result<oneshot::Receiver<Ended>> {
     let (tell, ended) = oneshot::channel();
     let work = move || {
-        give_way();
         // Nobody may be left to hear it: then the process is ending anyway.
         let _ = tell.send(relay.run());
     };
     std::thread::Builder::new().name("relay".to_owned()).spawn(work)?;
     Ok(ended)
-}
-
-/// This thread, and what it starts, comes behind those that answer: in a burst deliveries are accepted first and published after.
-fn give_way() {
-    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
-        debug!(%error, "publishing has the same share of the CPU as answering");
-    }
 }
 
 struct WallClock {

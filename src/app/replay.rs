@@ -120,7 +120,6 @@ impl Replays {
         let work = move || {
             let _free = Free(&replays);
             let _span = info_span!("replay", id = %at.id).entered();
-            super::give_way();
             // Nobody may be left to hear it.
             let _ = tell.send(replays.work(&at, wish));
         };

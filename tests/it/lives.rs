@@ -179,33 +179,6 @@ fn a_topic_that_is_missing_is_named_and_heals_without_a_restart() {
     assert_eq!(read.len(), 1);
 }
 
-/// So that in a burst deliveries are accepted first.
-#[cfg(target_os = "linux")]
-#[test]
-fn what_publishes_has_less_of_the_cpu_than_what_answers() {
-    let kafka = kafka::shared();
-    let topics = kafka.new_topics(1);
-    let bridge = Home::new(kafka.bootstrap(), &topics, "").start();
-    accept(bridge.public);
-    Reader::new(kafka.bootstrap(), &[&topics.person]).read_until(1, WITHIN);
-    let threads = niceness_by_thread(bridge.pid());
-    let nice = |name: &str| threads.iter().filter(|(thread, nice)| thread.starts_with(name) && nice != "0").count();
-    assert!(nice("relay") == 1 && nice("rdk:broker") > 0, "{threads:?}");
-    assert_eq!((nice("actix"), nice("journal")), (0, 0), "{threads:?}");
-}
-
-#[cfg(target_os = "linux")]
-fn niceness_by_thread(pid: u32) -> Vec<(String, String)> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    let stats = threads.filter_map(|thread| fs::read_to_string(thread.unwrap().path().join("stat")).ok());
-    let niceness = |stat: String| {
-        // The name stands in brackets; the niceness is the seventeenth behind it.
-        let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
-        Some((name.to_owned(), rest.split(' ').nth(16)?.to_owned()))
-    };
-    stats.filter_map(niceness).collect()
-}
-
 #[test]
 fn send_delivers_signed_and_a_wrong_secret_is_refused() {
     let kafka = kafka::shared();
