@@ -3,6 +3,7 @@
 //! Each sender has persons of its own and sends their deliveries one after the other, so the order of the 200s
 //! of a person is the order in which they were accepted. What had no answer may or may not have been accepted.
 
+use std::cmp;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -186,7 +187,7 @@ pub struct Verdict {
     pub read: usize,
     pub lost: usize,
     pub doubled: usize,
-    /// Answered 200, and behind a later one of its key.
+    /// Answered 200, and behind a later one of its key; or a delivery that came out under two accept ids.
     pub reordered: usize,
     /// Never answered 200, accepted all the same, and behind a later one of its key: a sender that gives up and goes on
     /// may find that what it gave up is taken when the replica that had it wakes.
@@ -220,13 +221,31 @@ pub fn judge(accepted: &Accepted, read: &[ReadEvent]) -> Verdict {
             verdict.doubled += 1;
             continue;
         }
-        let latest = latest.entry(&event.key).or_insert(event.serial);
-        match event.serial < *latest {
-            true if answered.contains(accept_id) => verdict.reordered += 1,
-            true => verdict.overtaken += 1,
-            false => *latest = event.serial,
+        match latest.get(event.key.as_str()).map(|latest| event.serial.cmp(latest)) {
+            None | Some(cmp::Ordering::Greater) => drop(latest.insert(&event.key, event.serial)),
+            Some(cmp::Ordering::Less) if !answered.contains(accept_id) => verdict.overtaken += 1,
+            Some(_) => verdict.reordered += 1,
         }
     }
     verdict.lost = answered.difference(&seen).count();
     verdict
+}
+
+#[test]
+fn a_verdict_tells_what_is_lost_doubled_reordered_or_overtaken() {
+    let answered = [(0, "a"), (1, "b"), (3, "d")].map(|(serial, accept_id)| (serial, accept_id.to_owned())).to_vec();
+    let accepted = Accepted { by_key: BTreeMap::from([("key".to_owned(), answered)]) };
+    let all = Verdict { accepted: 3, read: 4, ..Verdict::default() };
+    for (read, expected) in [
+        (&[(0, "a"), (1, "b"), (2, "no 200"), (3, "d")], Verdict { ..all }),
+        (&[(0, "a"), (1, "b"), (2, "no 200"), (4, "no 200 either")], Verdict { lost: 1, ..all }),
+        (&[(0, "a"), (1, "b"), (3, "d"), (1, "b")], Verdict { doubled: 1, ..all }),
+        (&[(1, "b"), (0, "a"), (2, "no 200"), (3, "d")], Verdict { reordered: 1, ..all }),
+        (&[(0, "a"), (1, "b"), (1, "its twin"), (3, "d")], Verdict { reordered: 1, ..all }),
+        (&[(0, "a"), (1, "b"), (3, "d"), (2, "no 200")], Verdict { overtaken: 1, ..all }),
+    ] {
+        let event =
+            |(serial, accept_id): &(u64, &str)| ReadEvent { key: "key".to_owned(), accept_id: (*accept_id).to_owned(), serial: *serial };
+        assert_eq!(judge(&accepted, &read.iter().map(event).collect::<Vec<_>>()), expected, "{read:?}");
+    }
 }

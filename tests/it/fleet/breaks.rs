@@ -18,9 +18,16 @@ use crate::replicas::{FLOWING, Replicas};
 const LATE: &str = "[[endpoint]]\nname = \"late\"\nvendor = \"waitlistplus\"\ntenant = \"sunshine\"\ntoken_sha256 = \
     [\"28151a8c44694a7d7260bde2973509a5dc1f99579e9f817184d5af8a9b340b23\"]\n";
 
+fn update(person: u64, value: &str) -> String {
+    format!(r#"{{"type":"UpdatePerson","data":{{"PersonId":{person},"Fields":{{"a":"{value}"}},"Waitlists":[]}}}}"#)
+}
+
+fn post_to(endpoint: &str, body: &str) -> Vec<u8> {
+    request("POST", &format!("/webhooks/{endpoint}/{TOKEN}"), &[], body.as_bytes())
+}
+
 fn post(bridge: &Bridge, endpoint: &str, person: u64) -> Answer {
-    let body = format!(r#"{{"type":"UpdatePerson","data":{{"PersonId":{person},"Fields":{{"a":"b"}},"Waitlists":[]}}}}"#);
-    once(bridge.public, &request("POST", &format!("/webhooks/{endpoint}/{TOKEN}"), &[], body.as_bytes()))
+    once(bridge.public, &post_to(endpoint, &update(person, "b")))
 }
 
 pub(super) fn accept(bridge: &Bridge, person: u64) -> String {
@@ -31,10 +38,9 @@ pub(super) fn accept(bridge: &Bridge, person: u64) -> String {
 
 /// As a replica would that died before it was published.
 pub(super) fn append(kafka: &Kafka, raw_topic: &str, person: u64) -> String {
-    let body = format!(r#"{{"type":"UpdatePerson","data":{{"PersonId":{person},"Fields":{{"a":"b"}},"Waitlists":[]}}}}"#);
-    let (accept_id, auth, body) = (Uuid::now_v7(), Auth::Token, body.as_bytes());
+    let (accept_id, auth, body) = (Uuid::now_v7(), Auth::Token, update(person, "b"));
     let (vendor, tenant, endpoint) = ("waitlistplus", "sunshine", "sunshine");
-    let record = Record { accept_id, auth, vendor, tenant, endpoint, traceparent: None, body }.encode();
+    let record = Record { accept_id, auth, vendor, tenant, endpoint, traceparent: None, body: body.as_bytes() }.encode();
     send(kafka, raw_topic, &record);
     accept_id.to_string()
 }
@@ -159,17 +165,14 @@ fn a_delivery_given_up_while_its_replica_stood_still_is_taken_once_and_behind_wh
     let kafka = kafka::shared();
     let mut fleet = Replicas::new(kafka, kafka.bootstrap(), 2, 1, "");
     fleet.start_all();
-    let update = |name: &str| {
-        let body = format!(r#"{{"type":"UpdatePerson","data":{{"PersonId":1,"Fields":{{"First Name":"{name}"}},"Waitlists":[]}}}}"#);
-        request("POST", &format!("/webhooks/sunshine/{TOKEN}"), &[], body.as_bytes())
-    };
+    let update = |value| post_to("sunshine", &update(1, value));
     let mut held = Connection::open(fleet.get(0).public).unwrap();
-    held.send(&update("Ada")).unwrap();
+    held.send(&update("first")).unwrap();
     let first = held.answer().unwrap().accept_id();
     fleet.freeze(0);
-    held.send(&update("Bea")).unwrap();
+    held.send(&update("given up")).unwrap();
     drop(held);
-    let later = once(fleet.get(1).public, &update("Cleo")).accept_id();
+    let later = once(fleet.get(1).public, &update("later")).accept_id();
     fleet.thaw(0);
     let read = accept_ids(kafka, &fleet.topics.person, 3);
     assert_eq!((read.len(), &read[..2]), (3, &[first, later][..]));

@@ -40,7 +40,7 @@ fn run_both(rounds: &Rounds) {
     tell("two copies: the winner", rounds, &of_winner);
     let of_loser = judge(&accepted[loser], &read);
     tell("two copies: the loser, what is missing is in its journal", rounds, &of_loser);
-    assert_eq!((of_winner.lost, of_winner.doubled, of_winner.reordered), (0, 0, 0));
+    assert_eq!((of_winner.lost, of_winner.doubled, of_winner.reordered, of_winner.overtaken), (0, 0, 0, 0));
     assert!(of_winner.accepted > 0 && of_loser.accepted > 0);
 
     let kept = accept_ids(&homes[loser]);
