@@ -90,9 +90,8 @@ fn read_file(file: &Path, disk: &Disk) -> Result<(Settings, Said), Invalid> {
 
 fn parse_with(text: &str, origin: &str, environment: Environment, disk: &Disk) -> Result<(Settings, Said), Invalid> {
     check_variables(&environment)?;
-    let text = Named::new(text, origin);
-    text.collect().map_err(|error| one(origin, "syntax", syntax(&error)))?;
-    let merged = Config::builder().add_source(text).add_source(environment).build();
+    let said = Named::read(text, origin).map_err(|error| one(origin, "syntax", syntax(&error)))?;
+    let merged = Config::builder().add_source(said).add_source(environment).build();
     let values = merged.and_then(|merged| merged.collect()).map_err(|error| one(ENVIRONMENT, "variables", error.to_string()))?;
     read(values.into_iter().collect(), origin, disk)
 }
@@ -153,16 +152,14 @@ fn one(origin: &str, key: &str, wanted: impl Into<String>) -> Invalid {
     Invalid(vec![Mistake { origin: origin.to_owned(), key: key.to_owned(), wanted: wanted.into() }])
 }
 
-/// TOML text under a name of its own, so that every value knows where it comes from.
+/// What a TOML text says, under a name of its own, so that every value knows where it comes from.
 #[derive(Debug, Clone)]
-struct Named {
-    text: String,
-    origin: String,
-}
+struct Named(config::Map<String, Value>);
 
 impl Named {
-    fn new(text: &str, origin: &str) -> Named {
-        Named { text: text.to_owned(), origin: origin.to_owned() }
+    fn read(text: &str, origin: &str) -> Result<Named, ConfigError> {
+        let values = File::from_str(text, FileFormat::Toml).collect()?;
+        Ok(Named(values.into_iter().map(|(key, value)| (key, named(value, origin))).collect()))
     }
 }
 
@@ -171,9 +168,8 @@ impl Source for Named {
         Box::new(self.clone())
     }
 
-    fn collect(&self) -> Result<config::Map<String, Value>, config::ConfigError> {
-        let values = File::from_str(&self.text, FileFormat::Toml).collect()?;
-        Ok(values.into_iter().map(|(key, value)| (key, named(value, &self.origin))).collect())
+    fn collect(&self) -> Result<config::Map<String, Value>, ConfigError> {
+        Ok(self.0.clone())
     }
 }
 

@@ -8,9 +8,11 @@ use waitbridge_fuzz::{BASIC, SECRETS, secrets_folder};
 
 /// Files are named relative to the folder with the secrets.
 static FOLDER: LazyLock<()> = LazyLock::new(|| std::env::set_current_dir(secrets_folder()).expect("the folder of the secrets"));
-/// Somebody wrote a secret into the file itself, on a line of its own behind whatever comes.
+/// Somebody wrote a secret into the file itself.
 const INLINE: &str = "hunter2-hunter2";
-const TAILS: [&str; 3] = [
+/// Where: nowhere, or on a line of its own behind whatever comes.
+const TAILS: [&str; 4] = [
+    "",
     "\nsecret = \"hunter2-hunter2\"\n",
     "\n[[endpoint]]\nsecret = hunter2-hunter2\n",
     "\n[kafka.properties]\n\"sasl.password\" = \"hunter2-hunter2\"\n",
@@ -18,9 +20,8 @@ const TAILS: [&str; 3] = [
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     LazyLock::force(&FOLDER);
-    tells_nothing(&said(text));
-    let with_a_secret = TAILS[text.len() % TAILS.len()];
-    tells_nothing(&said(&format!("{text}{with_a_secret}")));
+    let tail = TAILS[text.len() % TAILS.len()];
+    tells_nothing(&said(&format!("{text}{tail}")));
 });
 
 fn said(text: &str) -> String {

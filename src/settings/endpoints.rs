@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use config::Source;
-
 use super::disk::Disk;
 use super::sections::network;
 use super::watch::{Facts, facts};
@@ -50,9 +48,9 @@ pub fn read(root: &mut Table, disk: &Disk) -> Vec<Told> {
 
 fn read_file(root: &Table, disk: &Disk, file: &Path) -> Vec<Told> {
     let origin = file.display().to_string();
-    let values = disk.text(file).and_then(|text| Named::new(&text, &origin).collect().map_err(|error| syntax(&error)));
-    match values {
-        Ok(values) => {
+    let said = disk.text(file).and_then(|text| Named::read(&text, &origin).map_err(|error| syntax(&error)));
+    match said {
+        Ok(Named(values)) => {
             let mut table = Table::new("", &origin, values.into_iter().collect::<BTreeMap<_, _>>(), root.mistakes(), disk);
             let endpoints = endpoints_of(&mut table, disk);
             table.finish();
