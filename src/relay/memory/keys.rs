@@ -2,7 +2,10 @@
 //!
 //! The seed keeps a sender from choosing what collides, and costs nothing: the memory is built anew at each start.
 
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{Hash, Hasher};
+
+use siphasher::sip128::{Hash128, Hasher128, SipHasher13};
+use uuid::Uuid;
 
 /// Narrower than a `u128`, which would have to be aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,28 +30,35 @@ pub enum Table {
     VisitLast,
 }
 
-#[derive(Default)]
-pub struct Seed(RandomState, RandomState);
+/// One walk over what is hashed gives all 128 bits.
+#[derive(Clone)]
+pub struct Seed(SipHasher13);
+
+impl Default for Seed {
+    fn default() -> Seed {
+        Seed(SipHasher13::new_with_key(Uuid::new_v4().as_bytes()))
+    }
+}
 
 impl Seed {
     pub fn key(&self, table: Table, parts: &[&[u8]]) -> Key {
-        let [first, second] = [&self.0, &self.1].map(|state| hash(state, table as u8, parts));
-        Key([(first >> 32) as u32, first as u32, (second >> 32) as u32, second as u32])
+        let Hash128 { h1, h2 } = self.hash(table as u8, parts);
+        Key([(h1 >> 32) as u32, h1 as u32, (h2 >> 32) as u32, h2 as u32])
     }
 
     /// A shorter one, to compare with one other.
     pub fn print(&self, bytes: &[u8]) -> u64 {
-        hash(&self.0, u8::MAX, &[bytes])
+        self.hash(u8::MAX, &[bytes]).h1
     }
-}
 
-/// With the length before each part: no two lists of parts give the same bytes.
-fn hash(state: &RandomState, tag: u8, parts: &[&[u8]]) -> u64 {
-    let mut hasher = state.build_hasher();
-    hasher.write_u8(tag);
-    for part in parts {
-        hasher.write_usize(part.len());
-        hasher.write(part);
+    /// With the length before each part: no two lists of parts give the same bytes.
+    fn hash(&self, tag: u8, parts: &[&[u8]]) -> Hash128 {
+        let mut hasher = self.0;
+        hasher.write_u8(tag);
+        for part in parts {
+            hasher.write_usize(part.len());
+            hasher.write(part);
+        }
+        hasher.finish128()
     }
-    hasher.finish()
 }
