@@ -137,7 +137,10 @@ pub fn relay(replica: &Arc<Replica>) -> Relay<SimulatedSource, SimulatedBroker<A
 impl Run {
     fn new(seed: u64) -> Run {
         let mut dice = Dice::new(seed ^ 0xF1EE7);
-        let faults = FAULTS.into_iter().filter(|fault| dice.one_in(if fault_is_rare(fault) { 6 } else { 2 })).collect();
+        let mut faults: Vec<_> = FAULTS.into_iter().filter(|fault| dice.one_in(if fault_is_rare(fault) { 6 } else { 2 })).collect();
+        if faults.is_empty() {
+            faults.push(FAULTS[0]);
+        }
         let (partitions, replicas) = (2 + dice.below(3) as i32, 2 + dice.below(2));
         let ids = if dice.one_in(2) { Ids::Stable } else { Ids::Fresh };
         let (mishap_every, deliveries_left) = (dice.below(3) * 12, DELIVERIES_MIN + dice.below(60));

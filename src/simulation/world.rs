@@ -138,7 +138,8 @@ impl World {
     /// The copy has won: what was sent to the first since then stays there.
     pub fn take_copy(&self) -> Option<Arc<ModelDisk>> {
         let mut plan = lock(&self.plan);
-        plan.marked = None;
+        // A snapshot is one of the folder that has lost.
+        (plan.marked, plan.snapshot) = (None, None);
         let copy = plan.copy.take()?;
         let mut ledger = lock(&self.ledger);
         let until = ledger.entries.len();

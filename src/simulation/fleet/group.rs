@@ -147,7 +147,7 @@ impl Group {
         asked
     }
 
-    /// What its process is told. What it is told has left, it has given back.
+    /// What its process is told. What it is told has left, it has given back, unless it was gone already and has come anew since.
     pub fn changes(&mut self, process: u64) -> Vec<Change> {
         let Some(client) = self.clients.get_mut(&process) else { return Vec::new() };
         client.lost = false;
@@ -157,7 +157,8 @@ impl Group {
                 Change::Came(partition) => drop(client.told.insert(*partition)),
                 Change::Left(partition) => {
                     client.told.remove(partition);
-                    if let Some(member) = client.member.and_then(|member| self.members.get_mut(&member)) {
+                    let member = client.member.and_then(|member| self.members.get_mut(&member));
+                    if let Some(member) = member.filter(|member| member.asked_back.contains(partition)) {
                         member.owns.remove(partition);
                         member.asked_back.remove(partition);
                         self.generation += 1;

@@ -24,8 +24,10 @@ pub struct Cluster {
     ids: BTreeMap<u64, Id>,
 }
 
+/// No cluster gives a producer what another one has given: there it means nothing.
+const EPOCHS_A_CLUSTER: u64 = 1 << 32;
+
 /// One transactional id as its coordinator knows it.
-#[derive(Default)]
 struct Id {
     epoch: u64,
     open: Option<Open>,
@@ -96,11 +98,12 @@ impl Cluster {
     }
 
     fn id(&mut self, id: u64) -> &mut Id {
-        self.ids.entry(id).or_default()
+        let new = Id { epoch: self.id * EPOCHS_A_CLUSTER, open: None };
+        self.ids.entry(id).or_insert(new)
     }
 
     pub(super) fn epoch(&self, id: u64) -> u64 {
-        self.ids.get(&id).map_or(0, |id| id.epoch)
+        self.ids.get(&id).map_or(self.id * EPOCHS_A_CLUSTER, |id| id.epoch)
     }
 
     fn open(&mut self, id: u64, now_ms: i64) -> &mut Open {

@@ -216,8 +216,8 @@ impl World {
 
     fn replace(&self) -> bool {
         let mut cluster = lock(&self.cluster);
-        let old = std::mem::replace(&mut *cluster, Cluster::new(0));
-        cluster.id = old.id + 1;
+        let next = Cluster::new(cluster.id + 1);
+        let old = std::mem::replace(&mut *cluster, next);
         let marked = lock(&self.plan).marked.unwrap_or(0);
         lock(&self.ledger).replaced.push((old.committed, marked));
         true
