@@ -15,6 +15,7 @@ use super::past::{self, Settled, accept_id};
 use crate::journal::{Assignment, Checkpoint, Past, Position, ReadError, ReadLimit, Source, Stored};
 use crate::kafka::group::Change;
 use crate::kafka::raw::{Raw, RawTopic};
+use crate::kafka::{Cause, Class, Fault};
 use crate::metrics::Metrics;
 
 pub struct KafkaSource<R> {
@@ -34,6 +35,16 @@ struct Ours {
     read: VecDeque<Settled>,
     /// What is odd about its checkpoint is told once.
     told: Told,
+    /// The first record that was there when it was looked.
+    first: u64,
+    /// The record before the first one to read, where it is known.
+    before: Option<Before>,
+}
+
+/// Reading begins with it: if it is another one, the topic was made anew since it was looked at.
+struct Before {
+    offset: u64,
+    accept_id: String,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,6 +70,11 @@ impl Ours {
 
     fn place(&self, next: u64) -> Option<&Settled> {
         [&self.settled].into_iter().chain(&self.read).find(|place| place.next == next)
+    }
+
+    fn before(&self, next: u64) -> Option<Before> {
+        let accept_id = self.place(next).map(|place| place.accept_id.clone()).filter(|accept_id| !accept_id.is_empty())?;
+        next.checked_sub(1).filter(|offset| *offset >= self.first).map(|offset| Before { offset, accept_id })
     }
 }
 
@@ -102,6 +118,20 @@ impl<R: RawTopic> KafkaSource<R> {
             ControlFlow::Break(())
         })?;
         Ok(checkpoint.metadata.is_empty() || found.is_none_or(|found| found == checkpoint.metadata))
+    }
+
+    /// Whether this is the record before the first one to read, which is the one that it was.
+    fn is_before(&mut self, raw: &Raw) -> Result<bool, ReadError> {
+        let ours = self.ours(raw.partition);
+        let Some(Before { accept_id: expected, .. }) = ours.before.take().filter(|before| before.offset == raw.offset) else {
+            return Ok(false);
+        };
+        if accept_id(raw) == expected {
+            return Ok(true);
+        }
+        *ours = Ours { told: ours.told, ..Ours::default() };
+        let (topic, detail) = (Some(self.topic.clone()), "the raw topic was made anew while it was looked at".to_owned());
+        Err(ReadError::Kafka(Fault { class: Class::Retriable, cause: Cause::UnknownTopic, topic, detail }))
     }
 
     fn ours(&mut self, partition: i32) -> &mut Ours {
@@ -157,6 +187,7 @@ impl<R: RawTopic> Source for KafkaSource<R> {
         let offset = self.going_on_at(partition, checkpoint, &there)?;
         self.rest(partition);
         let named = checkpoint.filter(|checkpoint| checkpoint.next == offset).map(|checkpoint| checkpoint.metadata.clone());
+        self.ours(partition).first = there.start;
         self.ours(partition).resume(offset, named.unwrap_or_default());
         self.backlogs.resumed(partition, offset, there.end);
         Ok(Position { partition, offset })
@@ -165,7 +196,9 @@ impl<R: RawTopic> Source for KafkaSource<R> {
     fn go_on_at(&mut self, position: Position) -> Result<(), ReadError> {
         let ours = self.ours(position.partition);
         ours.read.retain(|read| read.next <= position.offset);
-        Ok(self.raw.follow(position.partition, position.offset)?)
+        ours.before = ours.before(position.offset);
+        let from = ours.before.as_ref().map_or(position.offset, |before| before.offset);
+        Ok(self.raw.follow(position.partition, from)?)
     }
 
     fn rest(&mut self, partition: i32) {
@@ -176,6 +209,9 @@ impl<R: RawTopic> Source for KafkaSource<R> {
         let (mut records, mut bytes, mut wait) = (0, 0, wait);
         while records < limit.records_max && bytes < limit.bytes_max {
             let Some(raw) = self.raw.next(wait)? else { return Ok(()) };
+            if self.is_before(&raw)? {
+                continue;
+            }
             wait = Duration::ZERO;
             let stored = self.take(raw);
             records += 1;
@@ -213,5 +249,115 @@ impl<R: RawTopic> Source for KafkaSource<R> {
     /// Nobody owns the checkpoint alone.
     fn disown(&mut self, _winner: &str) {
         info!("a member of a fleet cannot be disowned");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::delivery::{Auth, Record};
+    use crate::kafka::raw::Raw;
+
+    /// One partition; what it holds may change under its readers.
+    #[derive(Clone)]
+    struct Topic {
+        records: Arc<Mutex<Vec<Raw>>>,
+        first: u64,
+        next: u64,
+    }
+
+    impl Topic {
+        fn of(life: u64, first: u64) -> Topic {
+            Topic { records: Arc::new(Mutex::new(records(life))), first, next: 0 }
+        }
+
+        fn is_made_anew(&self) {
+            *self.records.lock().unwrap() = records(2);
+        }
+    }
+
+    fn accept_id(life: u64, offset: u64) -> Uuid {
+        Uuid::from_u64_pair(life, offset)
+    }
+
+    fn records(life: u64) -> Vec<Raw> {
+        let (vendor, tenant, endpoint) = ("waitwhile", "t", "e");
+        let value = |accept_id| Record { accept_id, auth: Auth::Hmac, vendor, tenant, endpoint, traceparent: None, body: b"{}" }.encode();
+        (0..4).map(|offset| Raw { partition: 0, offset, written_ms: 1, value: value(accept_id(life, offset)) }).collect()
+    }
+
+    impl RawTopic for Topic {
+        fn changes(&mut self) -> Vec<Change> {
+            Vec::new()
+        }
+
+        fn bounds(&mut self, _partition: i32) -> Result<Range<u64>, Fault> {
+            Ok(self.first..self.records.lock().unwrap().len() as u64)
+        }
+
+        fn since(&mut self, _partition: i32, _written_ms: i64) -> Result<Option<u64>, Fault> {
+            Ok(None)
+        }
+
+        fn follow(&mut self, _partition: i32, offset: u64) -> Result<(), Fault> {
+            assert!(offset >= self.first, "out of range");
+            self.next = offset;
+            Ok(())
+        }
+
+        fn leave(&mut self, _partition: i32) {}
+
+        fn next(&mut self, _wait: Duration) -> Result<Option<Raw>, Fault> {
+            self.next += 1;
+            Ok(self.records.lock().unwrap().get(self.next as usize - 1).cloned())
+        }
+
+        fn walk(&mut self, _: i32, range: Range<u64>, tell: &mut dyn FnMut(Raw) -> ControlFlow<()>) -> Result<(), Fault> {
+            let records = self.records.lock().unwrap()[range.start as usize..range.end as usize].to_vec();
+            let _ = records.into_iter().try_for_each(tell);
+            Ok(())
+        }
+    }
+
+    fn source(topic: &Topic) -> KafkaSource<Topic> {
+        let metrics = Arc::new(Metrics::new());
+        KafkaSource::new(topic.clone(), "raw", Arc::new(Backlogs::new(metrics.clone())), metrics)
+    }
+
+    fn checkpoint(next: u64) -> Checkpoint {
+        Checkpoint { topic: "raw".to_owned(), partition: 0, next, metadata: accept_id(1, next - 1).to_string() }
+    }
+
+    fn read(source: &mut KafkaSource<Topic>) -> Result<Vec<u64>, ReadError> {
+        let mut out = Vec::new();
+        source.read(ReadLimit { records_max: 10, bytes_max: 10_000 }, Duration::ZERO, &mut out)?;
+        Ok(out.iter().map(|stored| stored.position.offset).collect())
+    }
+
+    #[test]
+    fn reading_goes_on_behind_the_record_that_the_checkpoint_names() {
+        for first in 0..=2 {
+            let mut source = source(&Topic::of(1, first));
+            let position = source.resume(0, Some(&checkpoint(2))).unwrap();
+            source.go_on_at(position).unwrap();
+            assert_eq!(read(&mut source).unwrap(), [2, 3], "the first that is there: {first}");
+        }
+    }
+
+    #[test]
+    fn a_topic_that_is_made_anew_while_it_is_looked_at_is_read_from_its_beginning() {
+        let topic = Topic::of(1, 0);
+        let mut source = source(&topic);
+        let position = source.resume(0, Some(&checkpoint(2))).unwrap();
+        topic.is_made_anew();
+        source.go_on_at(position).unwrap();
+        assert!(matches!(read(&mut source), Err(ReadError::Kafka(Fault { cause: Cause::UnknownTopic, .. }))));
+        let position = source.resume(0, Some(&checkpoint(2))).unwrap();
+        source.go_on_at(position).unwrap();
+        assert_eq!(read(&mut source).unwrap(), [0, 1, 2, 3]);
     }
 }
