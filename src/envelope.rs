@@ -101,7 +101,7 @@ impl Form<'_> {
     /// The records of one event: one for each topic that it goes to.
     pub fn records(&self, origin: Origin, event: &Event, verdict: &Verdict, payload: Payload) -> Vec<Outgoing> {
         let keys = self.keys(origin.record);
-        let attributes = attributes(origin, event, verdict, &subject(event, &keys));
+        let attributes = attributes(origin, event, verdict, subject(event, &keys));
         let mut value = Vec::new();
         let headers = match self.mode {
             Mode::Binary => {
@@ -155,7 +155,7 @@ fn is_stale(event: &Event, verdict: &Verdict) -> bool {
 }
 
 /// The CloudEvents attributes, named as headers.
-fn attributes(origin: Origin, event: &Event, verdict: &Verdict, subject: &str) -> Vec<Header> {
+fn attributes(origin: Origin, event: &Event, verdict: &Verdict, subject: String) -> Vec<Header> {
     let Origin { record, received } = origin;
     let owned = |text: &str| Cow::Owned(text.to_owned());
     let accept_id = record.accept_id.to_string();
@@ -165,7 +165,7 @@ fn attributes(origin: Origin, event: &Event, verdict: &Verdict, subject: &str) -
         ("ce_id", owned(event.id.as_deref().unwrap_or(&accept_id))),
         ("ce_source", ["/", record.vendor, "/", record.tenant].concat().into()),
         ("ce_type", event_type(event.kind, event.change).into()),
-        ("ce_subject", owned(subject)),
+        ("ce_subject", subject.into()),
         ("ce_time", owned(event.time.unwrap_or(received).shown().as_str())),
         ("ce_dataschema", DATA_SCHEMA.into()),
         ("ce_sequence", owned(version(origin, event).shown().as_str())),

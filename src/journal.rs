@@ -140,7 +140,8 @@ pub trait Source: Send {
     /// `read` gives nothing of this partition until it is told to go on.
     fn rest(&mut self, partition: i32);
 
-    /// Adds the next durable records to `out`, waiting up to `wait` for the first one, never for a second.
+    /// Adds the next durable records to `out`, waiting up to `wait` for the first one, never for a second. Who does not wait may
+    /// have something in hand still.
     fn read(&mut self, limit: ReadLimit, wait: Duration, out: &mut Vec<Stored>) -> Result<(), ReadError>;
 
     /// Tells of the past in order, in pieces. Moves nothing: `read` goes on where it was.

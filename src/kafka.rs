@@ -56,10 +56,13 @@ pub trait Broker: Send {
 
     fn begin(&mut self) -> Result<(), Fault>;
 
-    /// Sends all of them and waits until Kafka has each, or one has failed.
-    fn publish(&mut self, records: &[Outgoing]) -> Result<(), Fault>;
+    /// Hands them over. Waits only where there is no room for them; what becomes of them, `drain` tells.
+    fn send(&mut self, records: &[Outgoing]) -> Result<(), Fault>;
 
-    /// Puts the checkpoints into the transaction; only after `publish`.
+    /// Waits until Kafka has every record of the transaction, or one has failed.
+    fn drain(&mut self) -> Result<(), Fault>;
+
+    /// Puts the checkpoints into the transaction; only after `drain`.
     fn send_offsets(&mut self, checkpoints: &[Checkpoint]) -> Result<(), Fault>;
 
     fn commit(&mut self) -> Result<(), Fault>;

@@ -1,6 +1,6 @@
 //! Bugs that tests plant, to see that the simulation catches them. Does not exist outside of tests.
 //!
-//! Most are planted at the seams (`simulation/process`); three had to be planted where the thing is done.
+//! Most are planted at the seams (`simulation/process`); five had to be planted where the thing is done.
 
 use std::cell::Cell;
 
@@ -39,6 +39,10 @@ pub enum Bug {
     NotRewoundAfterAnAbort,
     /// After an error the relay goes on from where it thinks it was.
     CheckpointNotReadBack,
+    /// What was prepared ahead is published behind a batch that failed.
+    AheadKeptAfterAFailure,
+    /// What is prepared ahead knows nothing of the batch that Kafka has.
+    AheadPreparedApart,
     /// A checkpoint is read while an open transaction would move it.
     UnstableCheckpointRead,
     /// 200 is answered before the raw topic has it.
@@ -55,7 +59,7 @@ pub enum Bug {
     ReceiptOfEachClock,
 }
 
-pub const OF_A_DISK: [Bug; 16] = [
+pub const OF_A_DISK: [Bug; 18] = [
     Bug::CheckpointBeforeTheRecords,
     Bug::MemoryMergedBeforeTheCommit,
     Bug::MemoryNotRebuilt,
@@ -72,9 +76,11 @@ pub const OF_A_DISK: [Bug; 16] = [
     Bug::UnknownCommitTakenForDone,
     Bug::NotRewoundAfterAnAbort,
     Bug::CheckpointNotReadBack,
+    Bug::AheadKeptAfterAFailure,
+    Bug::AheadPreparedApart,
 ];
 
-pub const OF_A_FLEET: [Bug; 14] = [
+pub const OF_A_FLEET: [Bug; 16] = [
     Bug::CheckpointBeforeTheRecords,
     Bug::MemoryMergedBeforeTheCommit,
     Bug::MemoryNotRebuilt,
@@ -82,6 +88,8 @@ pub const OF_A_FLEET: [Bug; 14] = [
     Bug::UnknownCommitTakenForDone,
     Bug::NotRewoundAfterAnAbort,
     Bug::CheckpointNotReadBack,
+    Bug::AheadKeptAfterAFailure,
+    Bug::AheadPreparedApart,
     Bug::UnstableCheckpointRead,
     Bug::AnsweredBeforeTheReport,
     Bug::StaleGroupMetadata,

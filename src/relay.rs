@@ -22,11 +22,12 @@ use std::time::Duration;
 use tracing::info;
 
 use crate::envelope::Outgoing;
-use crate::journal::{Assignment, Position, ReadError, ReadLimit, Source, Stored};
+use crate::journal::{Assignment, Position, ReadError, Source, Stored};
 use crate::kafka::{Broker, Cause, Checkpoint, Class, Fault};
 use crate::metrics::Metrics;
 use crate::shutdown::Stop;
 
+mod ahead;
 mod hold;
 pub mod memory;
 mod narrow;
@@ -37,7 +38,8 @@ pub mod replay;
 pub mod status;
 mod trouble;
 
-use memory::{Memory, Staged};
+use ahead::Ahead;
+use memory::Memory;
 use narrow::Narrow;
 use partitions::Partitions;
 use prepare::{Batch, Prepare};
@@ -50,7 +52,7 @@ const RECOMMIT_AFTER_MS: i64 = 3_600_000;
 /// While other partitions flow, how often to ask for the checkpoint of one that has none to tell yet: its former owner's
 /// transaction may be open until the coordinator gives it up.
 const ASK_AGAIN_MS: i64 = 1_000;
-/// Records of one batch in memory, beside `batch_max`.
+/// Records of one batch in memory, beside `batch_max`. There are two at most: one that Kafka has, and the next.
 const BATCH_BYTES_MAX: usize = 16 << 20;
 
 #[derive(Debug, Clone, Copy)]
@@ -102,6 +104,8 @@ pub struct Relay<S, B> {
     status: Arc<Status>,
     metrics: Arc<Metrics>,
     partitions: Partitions,
+    /// Behind the batch that Kafka has; or why nothing could be read there.
+    ahead: Result<Ahead, ReadError>,
     /// Kafka is not asked before this for a partition's checkpoint while others flow.
     ask_again_ms: i64,
     cluster_id: Option<String>,
@@ -145,6 +149,7 @@ impl<S: Source, B: Broker> Relay<S, B> {
             status,
             metrics,
             partitions: Partitions::default(),
+            ahead: Ok(Ahead::default()),
             ask_again_ms: 0,
             cluster_id: None,
             claimed: Claimed::NotYet,
@@ -197,6 +202,7 @@ impl<S: Source, B: Broker> Relay<S, B> {
     fn doubt(&mut self) -> State {
         self.partitions.all().into_iter().for_each(|partition| self.source.rest(partition));
         self.partitions.doubt();
+        self.forget_ahead();
         State::Read
     }
 
@@ -228,9 +234,11 @@ impl<S: Source, B: Broker> Relay<S, B> {
         State::Live
     }
 
-    fn take_assignments(&mut self) {
-        for assignment in self.source.assignments() {
-            match assignment {
+    /// Whether anything changed hands.
+    fn take_assignments(&mut self) -> bool {
+        let assignments = self.source.assignments();
+        for assignment in &assignments {
+            match *assignment {
                 Assignment::Assigned(partition) => self.partitions.came(partition),
                 Assignment::Revoked(partition) => {
                     self.partitions.left(partition);
@@ -238,6 +246,7 @@ impl<S: Source, B: Broker> Relay<S, B> {
                 }
             }
         }
+        !assignments.is_empty()
     }
 
     fn checkpoint_of(&mut self, partition: i32) -> Result<Option<Checkpoint>, Fault> {
@@ -255,7 +264,7 @@ impl<S: Source, B: Broker> Relay<S, B> {
     fn claim(&mut self) -> State {
         let positions = self.partitions.known();
         if !positions.is_empty()
-            && let Err(fault) = self.transact(&[], &positions)
+            && let Err(fault) = self.transact(&[], &positions, |_| {})
         {
             return self.failed(&fault);
         }
@@ -268,7 +277,10 @@ impl<S: Source, B: Broker> Relay<S, B> {
     }
 
     fn live(&mut self) -> State {
-        self.take_assignments();
+        if self.take_assignments() && !self.ahead.as_ref().is_ok_and(Ahead::is_empty) {
+            // Some of it may be another's now.
+            return self.doubt();
+        }
         if self.partitions.has_unread() && self.clock.now_ms() >= self.ask_again_ms {
             return State::Read;
         }
@@ -278,14 +290,14 @@ impl<S: Source, B: Broker> Relay<S, B> {
         if self.partitions.only_remembers() {
             return self.or_stop(State::Live);
         }
-        let batch = match self.gather().and_then(|batch| self.hold_back(batch)) {
-            Ok(batch) => batch,
+        let next = match self.gather() {
+            Ok(next) => next,
             Err(read_error) => return self.unreadable(&read_error),
         };
         if self.stop.is_overdue() {
             return State::Ended(Ended::Stopped);
         }
-        if batch.is_empty() { self.idle() } else { self.publish(&batch) }
+        if next.is_empty() { self.idle() } else { self.publish(next) }
     }
 
     fn idle(&self) -> State {
@@ -296,42 +308,19 @@ impl<S: Source, B: Broker> Relay<S, B> {
         if quiet_ms >= RECOMMIT_AFTER_MS { State::Claim } else { State::Live }
     }
 
-    /// What has gathered, up to the maximum. A lone record goes at once; while more is arriving, a moment is given.
-    fn gather(&mut self) -> Result<Vec<Stored>, ReadError> {
-        let limit =
-            ReadLimit { records_max: self.narrow.batch_max(&self.partitions.known(), self.limits.batch_max), bytes_max: BATCH_BYTES_MAX };
-        let mut batch = Vec::new();
-        let wait = if self.partitions.remembering().is_empty() { READ_WAIT } else { Duration::ZERO };
-        self.source.read(limit, wait, &mut batch)?;
-        let until_ms = self.clock.now_ms() + self.limits.batch_wait.as_millis() as i64;
-        let mut before = 1;
-        while batch.len() > before && self.clock.now_ms() < until_ms {
-            before = batch.len();
-            let bytes: usize = batch.iter().map(|stored| stored.bytes.len()).sum();
-            let (records_max, bytes_max) = (limit.records_max.saturating_sub(before), limit.bytes_max.saturating_sub(bytes));
-            if records_max == 0 || bytes_max == 0 {
-                break;
-            }
-            self.source.read(ReadLimit { records_max, bytes_max }, Duration::from_millis(1), &mut batch)?;
-        }
-        Ok(batch)
-    }
-
-    fn publish(&mut self, batch: &[Stored]) -> State {
+    fn publish(&mut self, next: Ahead) -> State {
+        let Ahead { stored, prepared, staged } = next;
         let started_ms = self.clock.now_ms();
-        let mut staged = Staged::default();
-        let prepared = self.prepare.batch(batch, &self.memory, &mut staged, |stored| self.narrow.is_too_large(stored));
-        let mut next = BTreeMap::new();
-        for Stored { position: Position { partition, offset }, .. } in batch {
-            next.insert(*partition, Position { partition: *partition, offset: offset + 1 });
+        let mut behind = BTreeMap::new();
+        for Stored { position: Position { partition, offset }, .. } in &stored {
+            behind.insert(*partition, Position { partition: *partition, offset: offset + 1 });
         }
-        let positions: Vec<Position> = next.into_values().collect();
+        let positions: Vec<Position> = behind.into_values().collect();
         self.partitions.must_know(&positions);
+        self.prepare.publishes(&stored, &prepared);
         #[cfg(test)]
-        if crate::planted::is(crate::planted::Bug::MemoryMergedBeforeTheCommit) {
-            self.memory.merge(std::mem::take(&mut staged), &self.partitions.known());
-        }
-        match self.transact(&prepared.records, &positions) {
+        let staged = self.merged_too_early(staged);
+        match self.transact(&prepared.records, &positions, |relay| relay.look_ahead(&staged)) {
             Ok(()) => {
                 self.memory.merge(staged, &positions);
                 self.advanced(&positions);
@@ -340,17 +329,19 @@ impl<S: Source, B: Broker> Relay<S, B> {
                 State::Live
             }
             Err(fault) => {
-                self.narrow.failed(batch, &fault);
+                self.narrow.failed(&stored, &fault);
                 self.failed(&fault)
             }
         }
     }
 
-    /// One transaction: all of the records and the checkpoints, or nothing.
-    fn transact(&mut self, records: &[Outgoing], positions: &[Position]) -> Result<(), Fault> {
+    /// One transaction: all of the records and the checkpoints, or nothing. `meanwhile` is done while the records are on their way.
+    fn transact(&mut self, records: &[Outgoing], positions: &[Position], meanwhile: impl FnOnce(&mut Self)) -> Result<(), Fault> {
         let checkpoints: Vec<Checkpoint> = positions.iter().map(|position| self.source.checkpoint(*position)).collect();
         self.broker.begin()?;
-        self.broker.publish(records)?;
+        self.broker.send(records)?;
+        meanwhile(self);
+        self.broker.drain()?;
         self.insist(|broker| broker.send_offsets(&checkpoints))?;
         self.insist(Broker::commit)
     }

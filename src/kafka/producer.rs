@@ -78,6 +78,13 @@ impl KafkaBroker {
         }
     }
 
+    /// What failed is kept, with its reason, for the abort.
+    fn published(&mut self, ended: Result<(), Fault>) -> Result<(), Fault> {
+        let ended = ended.map_err(|fault| self.told(self.reason(fault)));
+        self.failed = ended.clone().err();
+        ended
+    }
+
     fn wait_until_drained(&self, producer: &ThreadedProducer<Context>) -> Result<(), Fault> {
         let deadline = Instant::now() + Duration::from_millis(message_timeout_ms(&self.options)) + CALL_TIMEOUT;
         self.context.outstanding.wait_for_none(deadline, &self.context.stop)?;
@@ -91,7 +98,7 @@ impl KafkaBroker {
         self.context.outstanding.wait_for_none(deadline, &self.context.stop)
     }
 
-    fn send(&self, producer: &ThreadedProducer<Context>, record: &Outgoing) -> Result<(), Fault> {
+    fn enqueue(&self, producer: &ThreadedProducer<Context>, record: &Outgoing) -> Result<(), Fault> {
         loop {
             let transaction = self.context.outstanding.add();
             match producer.send(base_record(record, transaction)) {
@@ -146,12 +153,15 @@ impl Broker for KafkaBroker {
         self.producer()?.begin_transaction().map_err(|error| fault_of(&error))
     }
 
-    fn publish(&mut self, records: &[Outgoing]) -> Result<(), Fault> {
+    fn send(&mut self, records: &[Outgoing]) -> Result<(), Fault> {
         let producer = self.producer()?;
-        let sent = records.iter().try_for_each(|record| self.send(producer, record));
-        let published = sent.and_then(|()| self.wait_until_drained(producer)).map_err(|fault| self.told(self.reason(fault)));
-        self.failed = published.clone().err();
-        published
+        let sent = records.iter().try_for_each(|record| self.enqueue(producer, record));
+        self.published(sent)
+    }
+
+    fn drain(&mut self) -> Result<(), Fault> {
+        let drained = self.wait_until_drained(self.producer()?);
+        self.published(drained)
     }
 
     fn send_offsets(&mut self, checkpoints: &[Checkpoint]) -> Result<(), Fault> {

@@ -20,9 +20,8 @@ impl<S: Source, B: Broker> Relay<S, B> {
             self.source.go_on_at(position)?;
             self.partitions.flows(position);
         }
-        let is_young = |stored: &Stored| now_ms - stored.received_ms < self.limits.endpoint_unknown_wait_ms;
         let mut held: BTreeMap<i32, Position> = BTreeMap::new();
-        for stored in batch.iter().filter(|stored| is_young(stored) && !self.prepare.knows_endpoint(stored)) {
+        for stored in batch.iter().filter(|stored| self.waits_for_its_endpoint(stored)) {
             held.entry(stored.position.partition).or_insert(stored.position);
         }
         for position in held.values() {
@@ -32,5 +31,10 @@ impl<S: Source, B: Broker> Relay<S, B> {
         }
         batch.retain(|stored| held.get(&stored.position.partition).is_none_or(|held| stored.position < *held));
         Ok(batch)
+    }
+
+    pub(super) fn waits_for_its_endpoint(&self, stored: &Stored) -> bool {
+        let is_young = self.clock.now_ms() - stored.received_ms < self.limits.endpoint_unknown_wait_ms;
+        is_young && !self.prepare.knows_endpoint(stored)
     }
 }

@@ -93,7 +93,7 @@ struct Partition {
     dropped_ms: Option<i64>,
 }
 
-/// What a batch would change, for each partition: seen by the later records of the batch.
+/// What a batch would change, for each partition: seen by the later records of the batch, and by the next batch.
 #[derive(Default)]
 pub struct Staged(BTreeMap<i32, Table>);
 
@@ -153,12 +153,13 @@ impl Memory {
         (self.partitions.entry(partition).or_default(), bounds)
     }
 
-    /// What is known at this record.
-    pub fn recall<'m>(&'m self, staged: &'m Staged, stored: &Stored) -> Recall<'m> {
+    /// What is known at this record; of what is staged, the newest stands first.
+    pub fn recall<'m>(&'m self, staged: [&'m Staged; 2], stored: &Stored) -> Recall<'m> {
         let partition = stored.position.partition;
+        let [newest, before] = staged.map(|staged| staged.0.get(&partition));
         Recall {
             memory: self,
-            tables: [staged.0.get(&partition), self.partitions.get(&partition).map(|partition| &partition.table)],
+            tables: [newest, before, self.partitions.get(&partition).map(|partition| &partition.table)],
             received_ms: stored.received_ms,
         }
     }
@@ -204,10 +205,10 @@ impl Partition {
     }
 }
 
-/// What is known at one record: what its batch has staged before it, and the memory.
+/// What is known at one record: what its batch has staged before it, what the batch before that has, and the memory.
 pub struct Recall<'m> {
     memory: &'m Memory,
-    tables: [Option<&'m Table>; 2],
+    tables: [Option<&'m Table>; 3],
     received_ms: i64,
 }
 

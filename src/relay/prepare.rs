@@ -120,17 +120,33 @@ impl Prepare {
 
     /// `is_too_large` tells of records that Kafka has refused for their size.
     pub fn batch(&self, stored: &[Stored], memory: &Memory, staged: &mut Staged, is_too_large: impl Fn(&Stored) -> bool) -> Batch {
+        self.batch_behind(stored, memory, &Staged::default(), staged, is_too_large)
+    }
+
+    /// The same behind a batch that is on its way: `before` is what that one would change in the memory.
+    pub fn batch_behind(
+        &self,
+        stored: &[Stored],
+        memory: &Memory,
+        before: &Staged,
+        staged: &mut Staged,
+        is_too_large: impl Fn(&Stored) -> bool,
+    ) -> Batch {
         let mut batch = Batch::default();
         for one in stored {
             let record = decoded(&one.bytes);
-            let fate = self.fate(one, &record, &memory.recall(staged, one), Purpose::Publish, &is_too_large);
+            let fate = self.fate(one, &record, &memory.recall([staged, before], one), Purpose::Publish, &is_too_large);
             staged.learn(one, fate.lessons);
             batch.add(&record, one.received_ms, fate.result, fate.records);
         }
-        if let Some(lens) = &self.replay {
-            lens.prepared(stored, &batch);
-        }
         batch
+    }
+
+    /// This is in a transaction now: a replay counts it once that is committed.
+    pub fn publishes(&self, stored: &[Stored], batch: &Batch) {
+        if let Some(lens) = &self.replay {
+            lens.publishes(stored, batch);
+        }
     }
 
     /// The same decisions about what was published before: for what the memory learns by them.
@@ -138,7 +154,7 @@ impl Prepare {
         let nothing = Staged::default();
         for one in stored {
             let record = decoded(&one.bytes);
-            let fate = self.fate(one, &record, &memory.recall(&nothing, one), self.again_for(&record), &|_| false);
+            let fate = self.fate(one, &record, &memory.recall([&nothing; 2], one), self.again_for(&record), &|_| false);
             memory.learn(one, fate.lessons);
         }
     }

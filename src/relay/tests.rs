@@ -173,7 +173,7 @@ fn normalize(body: &str) -> Result<Event<'_>, Reason> {
     }
 }
 
-/// A journal in memory that asks for the stop when all of it was read.
+/// A journal in memory that asks for the stop when all of it was read, and nothing of it is in hand.
 struct Stack {
     assigned: Option<Assignment>,
     records: Vec<Vec<u8>>,
@@ -214,8 +214,8 @@ impl Source for Stack {
     fn rest(&mut self, _partition: i32) {}
 
     /// Nothing more to read: all before it is committed, or it would not be asked.
-    fn read(&mut self, limit: ReadLimit, _wait: Duration, out: &mut Vec<Stored>) -> Result<(), ReadError> {
-        if self.next == self.records.len() as u64 {
+    fn read(&mut self, limit: ReadLimit, wait: Duration, out: &mut Vec<Stored>) -> Result<(), ReadError> {
+        if self.next == self.records.len() as u64 && !wait.is_zero() {
             self.stop.request(Instant::now() + Duration::from_secs(3600));
         }
         let until = (self.next + limit.records_max as u64).min(self.records.len() as u64);
@@ -293,6 +293,8 @@ pub(super) struct Model {
     fenced_at: Option<u64>,
     pub(super) log: Vec<Outgoing>,
     open: Option<Vec<Outgoing>>,
+    /// What became of its records; told to who waits for it.
+    failed: Option<Fault>,
     pending: Option<Checkpoint>,
     pub(super) checkpoint: Option<Checkpoint>,
     /// The producer is of no more use until it is built anew; fenced if its epoch is over.
@@ -338,6 +340,22 @@ impl Model {
         if let Some((_, stop)) = self.stop_after.as_ref().filter(|(commits, _)| self.commits >= *commits) {
             stop.request(Instant::now() + Duration::from_secs(3600));
         }
+    }
+
+    fn publish(&mut self, records: &[Outgoing]) -> Result<(), Fault> {
+        self.steal()?;
+        let commits = self.commits;
+        if self.abort_each_once && !records.is_empty() && self.aborted.insert(commits) {
+            return Err(Model::fault(Class::Abortable));
+        }
+        for record in records {
+            if record.key.contains("huge") && &*record.topic == "person" {
+                return Err(Fault { cause: Cause::TooLarge, ..Model::fault(Class::Abortable) });
+            }
+            self.lucky(&[Class::Abortable, Class::Fenced, Class::Fatal])?;
+            self.open.as_mut().expect("begun").push(record.clone());
+        }
+        Ok(())
     }
 
     fn steal(&mut self) -> Result<(), Fault> {
@@ -389,21 +407,14 @@ impl Broker for Arc<Mutex<Model>> {
         Ok(())
     }
 
-    fn publish(&mut self, records: &[Outgoing]) -> Result<(), Fault> {
+    fn send(&mut self, records: &[Outgoing]) -> Result<(), Fault> {
         let mut model = self.lock().unwrap();
-        model.steal()?;
-        let commits = model.commits;
-        if model.abort_each_once && !records.is_empty() && model.aborted.insert(commits) {
-            return Err(Model::fault(Class::Abortable));
-        }
-        for record in records {
-            if record.key.contains("huge") && &*record.topic == "person" {
-                return Err(Fault { cause: Cause::TooLarge, ..Model::fault(Class::Abortable) });
-            }
-            model.lucky(&[Class::Abortable, Class::Fenced, Class::Fatal])?;
-            model.open.as_mut().expect("begun").push(record.clone());
-        }
+        model.failed = model.publish(records).err();
         Ok(())
+    }
+
+    fn drain(&mut self) -> Result<(), Fault> {
+        self.lock().unwrap().failed.take().map_or(Ok(()), Err)
     }
 
     fn send_offsets(&mut self, checkpoints: &[Checkpoint]) -> Result<(), Fault> {

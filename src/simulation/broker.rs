@@ -51,6 +51,8 @@ pub trait Scene: Clone + Send + 'static {
 pub struct SimulatedBroker<S> {
     scene: S,
     producer: Option<Producer>,
+    /// What became of the records that were sent; told when somebody waits for it.
+    sent: Result<(), Fault>,
 }
 
 const ANY: &[Mishap] =
@@ -58,7 +60,7 @@ const ANY: &[Mishap] =
 
 impl<S: Scene> SimulatedBroker<S> {
     pub fn new(scene: S) -> SimulatedBroker<S> {
-        SimulatedBroker { scene, producer: None }
+        SimulatedBroker { scene, producer: None, sent: Ok(()) }
     }
 
     /// The world's turn, then whether Kafka is there, then the call, with its mishap.
@@ -112,8 +114,14 @@ impl<S: Scene> Broker for SimulatedBroker<S> {
         self.producer.as_mut().ok_or_else(|| kafka::fault(Class::Fatal, Cause::State))?.begin()
     }
 
-    fn publish(&mut self, records: &[Outgoing]) -> Result<(), Fault> {
-        self.call(Class::Abortable, |producer, cluster, now_ms, mishap| producer.publish(cluster, records, now_ms, mishap))
+    fn send(&mut self, records: &[Outgoing]) -> Result<(), Fault> {
+        self.sent = self.call(Class::Abortable, |producer, cluster, now_ms, mishap| producer.publish(cluster, records, now_ms, mishap));
+        Ok(())
+    }
+
+    fn drain(&mut self) -> Result<(), Fault> {
+        self.scene.turn();
+        std::mem::replace(&mut self.sent, Ok(()))
     }
 
     fn send_offsets(&mut self, checkpoints: &[Checkpoint]) -> Result<(), Fault> {

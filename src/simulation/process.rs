@@ -201,7 +201,7 @@ impl Source for SimulatedSource {
         self.inner.rest(partition);
     }
 
-    fn read(&mut self, limit: ReadLimit, _wait: Duration, out: &mut Vec<Stored>) -> Result<(), ReadError> {
+    fn read(&mut self, limit: ReadLimit, wait: Duration, out: &mut Vec<Stored>) -> Result<(), ReadError> {
         self.process.turn();
         let before = out.len();
         self.inner.read(limit, Duration::ZERO, out)?;
@@ -217,7 +217,7 @@ impl Source for SimulatedSource {
         {
             self.inner.advance(resumed, "model");
         }
-        if out.is_empty() && self.process.world.is_healed() {
+        if out.is_empty() && !wait.is_zero() && self.process.world.is_healed() {
             self.process.world.drained();
             self.process.ask_to_stop();
         }

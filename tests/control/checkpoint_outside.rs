@@ -61,8 +61,12 @@ impl Broker for Outside {
         self.inner.begin()
     }
 
-    fn publish(&mut self, records: &[Outgoing]) -> Result<(), Fault> {
-        self.inner.publish(records)
+    fn send(&mut self, records: &[Outgoing]) -> Result<(), Fault> {
+        self.inner.send(records)
+    }
+
+    fn drain(&mut self) -> Result<(), Fault> {
+        self.inner.drain()
     }
 
     fn send_offsets(&mut self, checkpoints: &[Checkpoint]) -> Result<(), Fault> {

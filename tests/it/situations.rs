@@ -119,7 +119,7 @@ impl Played<'_> {
             "build" => process.build(),
             "init" => process.init(),
             "begin" => process.begin(),
-            "publish" => process.publish(&records),
+            "publish" => process.send(&records).and_then(|()| process.drain()),
             "offsets" => process.send_offsets(&[checkpoint]),
             "commit" => process.commit(),
             "abort" => process.abort(),

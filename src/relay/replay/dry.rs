@@ -26,7 +26,11 @@ impl Broker for Nowhere {
         Ok(())
     }
 
-    fn publish(&mut self, _records: &[Outgoing]) -> Result<(), Fault> {
+    fn send(&mut self, _records: &[Outgoing]) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn drain(&mut self) -> Result<(), Fault> {
         Ok(())
     }
 

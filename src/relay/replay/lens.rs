@@ -17,7 +17,7 @@ use crate::shutdown::Stop;
 pub struct Lens {
     order: Order,
     known: Mutex<Known>,
-    /// The batch that was prepared last: counted once it is committed.
+    /// The batch that is being published: counted once it is committed.
     pending: Mutex<Option<(Position, Tally)>>,
     progress: Arc<Progress>,
 }
@@ -57,7 +57,7 @@ impl Lens {
         let at = |partition| Stored { position: Position { partition, offset: 0 }, received_ms: origin.received.ms(), bytes: Vec::new() };
         let found = |partition| {
             let at = at(partition);
-            let recall = known.memory.recall(&staged, &at);
+            let recall = known.memory.recall([&staged; 2], &at);
             recall.found(&recall.traces(origin, event, keys))
         };
         // A subject is known in one partition only.
@@ -71,13 +71,13 @@ impl Lens {
         event.erasure.is_none() && Subject::all(origin.record, event).iter().any(is_gone)
     }
 
-    pub fn prepared(&self, stored: &[Stored], batch: &Batch) {
+    pub fn publishes(&self, stored: &[Stored], batch: &Batch) {
         let tally = batch.outcomes.iter().map(|outcome| Tally::of(outcome.result())).fold(Tally::default(), Tally::plus);
         let end = stored.last().map(|last| Position { offset: last.position.offset + 1, ..last.position });
         *self.pending() = end.map(|end| (end, tally));
     }
 
-    /// Kafka has everything before `next`: what was prepared up to there is done, and anything else is not.
+    /// Kafka has everything before `next`: what was published up to there is done, and anything else is not.
     pub fn committed(&self, next: Position) {
         if let Some((end, tally)) = self.pending().take()
             && end == next

@@ -62,11 +62,12 @@ impl Replayed {
             Some(pieces) => pieces,
             None => Pieces::of(self.course.past.clone(), past)?,
         };
+        let before = out.len();
         match pieces.next(limit, wait, out)? {
             Next::More => self.pieces = Some(pieces),
             Next::End => drop(self.next.insert(partition, past.until.offset)),
         }
-        if let Some(last) = out.last() {
+        if let Some(last) = out[before..].last() {
             self.next.insert(partition, last.position.offset + 1);
         }
         Ok(())
@@ -121,6 +122,7 @@ impl Source for Replayed {
                 Ok(())
             }
             Some((partition, past)) => self.read_next(partition, past, limit, wait, out),
+            None if wait.is_zero() => Ok(()),
             None => {
                 self.course.progress.finished();
                 self.stop.request(Instant::now() + PATIENCE);

@@ -91,7 +91,7 @@ impl Source for Topic {
 
     fn read(&mut self, limit: ReadLimit, wait: Duration, out: &mut Vec<Stored>) -> Result<(), ReadError> {
         *self.now_ms.lock().unwrap() += wait.as_millis() as i64;
-        if self.followed.len() == PARTITIONS as usize && self.followed.values().all(|next| *next == RECORDS) {
+        if !wait.is_zero() && self.followed.len() == PARTITIONS as usize && self.followed.values().all(|next| *next == RECORDS) {
             self.stop.request(Instant::now() + Duration::from_secs(3600));
         }
         let due = self.followed.iter().flat_map(|(partition, next)| (*next..RECORDS).map(|offset| (*partition, offset)));
@@ -151,9 +151,13 @@ impl Broker for Arc<Mutex<Several>> {
         Ok(())
     }
 
-    fn publish(&mut self, records: &[Outgoing]) -> Result<(), Fault> {
+    fn send(&mut self, records: &[Outgoing]) -> Result<(), Fault> {
+        self.lock().unwrap().open = records.to_vec();
+        Ok(())
+    }
+
+    fn drain(&mut self) -> Result<(), Fault> {
         let mut kafka = self.lock().unwrap();
-        kafka.open = records.to_vec();
         if kafka.chance.below(4) == 0 { Err(Model::fault(Class::Abortable)) } else { Ok(()) }
     }
 
