@@ -9,7 +9,8 @@
 //! first then, and the short windows are read again from before the long one begins ([`Limits::review_ms`]). What is
 //! left needs equal data, or a person's equal body, sent without a pause for a whole window, or a retry that comes after its
 //! event has left the window, followed by the same data through another endpoint; then a restart may publish it once more,
-//! or once less, than the life before would have.
+//! or once less, than the life before would have. Or a late event that names a visit's person, once the newer one has left the
+//! window: after a restart what names nobody follows that person all the same.
 //!
 //! ```text
 //! key                                         what is known

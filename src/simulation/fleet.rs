@@ -85,6 +85,12 @@ enum Ids {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Freeze {
+    NotNow,
+    Due,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Faulty,
     /// All faults have ended.
@@ -103,6 +109,8 @@ struct Run {
     deliveries_left: u64,
     faults: Vec<&'static str>,
     faults_done: u64,
+    /// The next replica that has only its commit to do stands still.
+    freeze: Freeze,
     late: Vec<Late>,
     /// The seat that took an event first.
     took: BTreeMap<u64, usize>,
@@ -157,6 +165,7 @@ impl Run {
             deliveries_left,
             faults,
             faults_done: 0,
+            freeze: Freeze::NotNow,
             late: Vec::new(),
             took: BTreeMap::new(),
             was_away: false,
@@ -184,6 +193,7 @@ impl Run {
                     25..31 => self.go_wrong(),
                     _ => {}
                 }
+                self.freeze_if_due();
                 self.heal_if_done();
             }
             Phase::Draining => {

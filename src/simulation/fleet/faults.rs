@@ -9,7 +9,9 @@ use super::super::kafka::Topic;
 use super::super::ledger::Window;
 use super::super::process::lock;
 use super::super::{BODY_REPEAT_MS, WINDOW_MS};
-use super::{Held, Run, Seat};
+use super::{Freeze, Held, Run, Seat};
+
+const BEFORE_COMMIT: &str = "replica frozen before its commit";
 
 /// What goes wrong. Each is counted by its name.
 pub const FAULTS: [&str; 15] = [
@@ -17,7 +19,7 @@ pub const FAULTS: [&str; 15] = [
     "replica stopped",
     "replica stopped in a hurry",
     "replica frozen",
-    "replica frozen before its commit",
+    BEFORE_COMMIT,
     "replica cut off",
     "partition asked back",
     "kafka goes away",
@@ -95,7 +97,10 @@ impl Run {
             "topic missing" => self.set_topic(Topic::Missing),
             "topic forbidden" => self.set_topic(Topic::Forbidden),
             "partition asked back" => lock(&self.fleet.group).ask_back(self.below(self.fleet.partitions as u64) as i32),
-            "replica frozen before its commit" => self.freeze_before_commit(),
+            BEFORE_COMMIT => {
+                self.freeze = Freeze::Due;
+                false
+            }
             "retention took records" => self.retain(),
             "raw topic made anew" => self.make_anew(),
             "offsets expired" => self.expire(),
@@ -123,6 +128,15 @@ impl Run {
             _ => unreachable!("every fault of the list is here"),
         }
         true
+    }
+
+    /// The moment is short: it is waited for.
+    pub(super) fn freeze_if_due(&mut self) {
+        if self.freeze == Freeze::Due && self.freeze_before_commit() {
+            self.freeze = Freeze::NotNow;
+            self.ground().hit(BEFORE_COMMIT);
+            self.faults_done += 1;
+        }
     }
 
     /// Long enough to be taken for dead, and short enough for its coordinator's patience.
