@@ -218,8 +218,12 @@ impl World {
         let mut cluster = lock(&self.cluster);
         let next = Cluster::new(cluster.id + 1);
         let old = std::mem::replace(&mut *cluster, next);
-        let marked = lock(&self.plan).marked.unwrap_or(0);
-        lock(&self.ledger).replaced.push((old.committed, marked));
+        let marked = lock(&self.plan).marked;
+        lock(&self.ledger).replaced.push((old.committed, marked.unwrap_or(0)));
+        // An older mark comes back to records whose window may be gone.
+        if marked.is_none() && lock(&self.plan).rolled_back {
+            self.window_shrank.store(true, Ordering::Relaxed);
+        }
         true
     }
 
