@@ -200,10 +200,15 @@ impl<S: Source, B: Broker> Relay<S, B> {
 
     /// After anything but a clean commit: the checkpoint is asked for before anything is decided, and nothing is read meanwhile.
     fn doubt(&mut self) -> State {
+        self.rest();
+        State::Read
+    }
+
+    fn rest(&mut self) {
         self.partitions.all().into_iter().for_each(|partition| self.source.rest(partition));
         self.partitions.doubt();
         self.forget_ahead();
-        State::Read
+        self.ask_again_ms = 0;
     }
 
     /// Init has resolved the predecessor's open transaction, so what is read now is the last word. One partition whose
@@ -234,8 +239,7 @@ impl<S: Source, B: Broker> Relay<S, B> {
         State::Live
     }
 
-    /// Whether anything changed hands.
-    fn take_assignments(&mut self) -> bool {
+    fn take_assignments(&mut self) {
         let assignments = self.source.assignments();
         for assignment in &assignments {
             match *assignment {
@@ -246,7 +250,10 @@ impl<S: Source, B: Broker> Relay<S, B> {
                 }
             }
         }
-        !assignments.is_empty()
+        // Some of what was prepared ahead may be another's now.
+        if !assignments.is_empty() && !self.ahead.as_ref().is_ok_and(Ahead::is_empty) {
+            self.rest();
+        }
     }
 
     fn checkpoint_of(&mut self, partition: i32) -> Result<Option<Checkpoint>, Fault> {
@@ -277,10 +284,7 @@ impl<S: Source, B: Broker> Relay<S, B> {
     }
 
     fn live(&mut self) -> State {
-        if self.take_assignments() && !self.ahead.as_ref().is_ok_and(Ahead::is_empty) {
-            // Some of it may be another's now.
-            return self.doubt();
-        }
+        self.take_assignments();
         if self.partitions.has_unread() && self.clock.now_ms() >= self.ask_again_ms {
             return State::Read;
         }
@@ -311,12 +315,13 @@ impl<S: Source, B: Broker> Relay<S, B> {
     fn publish(&mut self, next: Ahead) -> State {
         let Ahead { stored, prepared, staged } = next;
         let started_ms = self.clock.now_ms();
-        let mut behind = BTreeMap::new();
+        let (mut first, mut behind) = (BTreeMap::new(), BTreeMap::new());
         for Stored { position: Position { partition, offset }, .. } in &stored {
+            first.entry(*partition).or_insert(*offset);
             behind.insert(*partition, Position { partition: *partition, offset: offset + 1 });
         }
+        self.partitions.must_have_come_to(&first);
         let positions: Vec<Position> = behind.into_values().collect();
-        self.partitions.must_know(&positions);
         self.prepare.publishes(&stored, &prepared);
         #[cfg(test)]
         let staged = self.merged_too_early(staged);

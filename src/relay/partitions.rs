@@ -104,11 +104,13 @@ impl Partitions {
         })
     }
 
-    /// Before a commit: what lies before a position that is not known would be skipped by it.
-    pub(super) fn must_know(&self, positions: &[Position]) {
+    /// Before a commit, the first records of each partition: what lies before a position that is not known would be skipped by it, and
+    /// what lies behind one published twice.
+    pub(super) fn must_have_come_to(&self, first: &BTreeMap<i32, u64>) {
         let known = self.known();
-        let is_known = |position: &Position| known.iter().any(|known| known.partition == position.partition);
-        assert!(positions.iter().all(is_known), "read from a partition whose position is not known");
+        let is_known =
+            |(partition, offset): (&i32, &u64)| known.iter().any(|known| known.partition == *partition && known.offset <= *offset);
+        assert!(first.iter().all(is_known), "read from a partition whose position is not known, or before it");
     }
 
     pub(super) fn all(&self) -> Vec<i32> {

@@ -219,11 +219,11 @@ impl World {
         let next = Cluster::new(cluster.id + 1);
         let old = std::mem::replace(&mut *cluster, next);
         let marked = lock(&self.plan).marked;
-        lock(&self.ledger).replaced.push((old.committed, marked.unwrap_or(0)));
-        // An older mark comes back to records whose window may be gone.
-        if marked.is_none() && lock(&self.plan).rolled_back {
+        // A mark behind the lost checkpoint comes back to records whose window may be gone.
+        if old.checkpoints.get(&0).map(|checkpoint| checkpoint.next) != marked {
             self.window_shrank.store(true, Ordering::Relaxed);
         }
+        lock(&self.ledger).replaced.push((old.committed, marked.unwrap_or(0)));
         true
     }
 
