@@ -147,24 +147,22 @@ impl Group {
         asked
     }
 
-    /// What its process is told. What it is told has left, it has given back, unless it was gone already and has come anew since.
+    /// What its process is told. What has left in the end, it has given back; in between it may have come anew.
     pub fn changes(&mut self, process: u64) -> Vec<Change> {
         let Some(client) = self.clients.get_mut(&process) else { return Vec::new() };
         client.lost = false;
         let changes = std::mem::take(&mut client.untold);
+        let mut left = BTreeSet::new();
         for change in &changes {
             match change {
-                Change::Came(partition) => drop(client.told.insert(*partition)),
-                Change::Left(partition) => {
-                    client.told.remove(partition);
-                    let member = client.member.and_then(|member| self.members.get_mut(&member));
-                    if let Some(member) = member.filter(|member| member.asked_back.contains(partition)) {
-                        member.owns.remove(partition);
-                        member.asked_back.remove(partition);
-                        self.generation += 1;
-                    }
-                }
-            }
+                Change::Came(partition) => (client.told.insert(*partition), left.remove(partition)),
+                Change::Left(partition) => (client.told.remove(partition), left.insert(*partition)),
+            };
+        }
+        if let Some(member) = client.member.and_then(|member| self.members.get_mut(&member)) {
+            left.retain(|partition| member.asked_back.remove(partition));
+            member.owns.retain(|partition| !left.contains(partition));
+            self.generation += left.len() as u64;
         }
         changes
     }
