@@ -109,9 +109,10 @@ impl Source for Replayed {
         self.pieces = None;
     }
 
-    /// All that was read before is committed when it is asked again: so nothing left means that it is done.
+    /// It does not look ahead: keeping its pace it would hold a transaction open, and all who read behind it. So all that was read
+    /// before is committed when it is asked with a wait, and nothing left means that it is done.
     fn read(&mut self, limit: ReadLimit, wait: Duration, out: &mut Vec<Stored>) -> Result<(), ReadError> {
-        if self.stop.is_requested() {
+        if wait.is_zero() || self.stop.is_requested() {
             return Ok(());
         }
         let limit = self.keep_pace(limit);
@@ -122,7 +123,6 @@ impl Source for Replayed {
                 Ok(())
             }
             Some((partition, past)) => self.read_next(partition, past, limit, wait, out),
-            None if wait.is_zero() => Ok(()),
             None => {
                 self.course.progress.finished();
                 self.stop.request(Instant::now() + PATIENCE);
