@@ -260,7 +260,6 @@ mod tests {
 
     use super::*;
     use crate::delivery::{Auth, Record};
-    use crate::kafka::raw::Raw;
 
     /// One partition; what it holds may change under its readers.
     #[derive(Clone)]

@@ -31,7 +31,6 @@ pub enum Table {
 }
 
 /// One walk over what is hashed gives all 128 bits.
-#[derive(Clone)]
 pub struct Seed(SipHasher13);
 
 impl Default for Seed {
