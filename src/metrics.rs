@@ -121,7 +121,10 @@ impl Metrics {
             journal_append: list.time("journal_append_duration_seconds", "From handing a record over until it is durable.", FAST_SECONDS),
             journal_sync: list.time("journal_sync_duration_seconds", "One write and sync of the journal.", FAST_SECONDS),
             journal_batch: list.time("journal_batch_records", "Records that shared one sync.", RECORDS),
-            journal_undelivered_records: list.gauge("journal_undelivered_records", "Records that are durable but not yet in Kafka."),
+            journal_undelivered_records: list.gauge(
+                "journal_undelivered_records",
+                "Records that are durable but not yet in Kafka; of a fleet, in the partitions that this replica has.",
+            ),
             journal_undelivered_bytes: list.gauge("journal_undelivered_bytes", "Bytes that are durable but not yet in Kafka."),
             journal_bytes: list.gauge("journal_bytes", "Bytes that the journal's segments take on disk."),
             journal_bytes_max: list.gauge("journal_bytes_max", "Bytes that the journal may take (journal.size_max)."),
