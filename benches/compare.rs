@@ -63,6 +63,10 @@ struct Figures {
     rss_mb: f64,
 }
 
+/// The program's allocator, or the figures would be another's.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {

@@ -45,6 +45,10 @@ const TOKEN: &str = "wb_2f1d7c0a9b8e4d53a1c6e0f7b2d4986c";
 const ROUNDS: usize = 200;
 const BATCH: u64 = 100;
 
+/// The program's allocator, or the figures would be another's.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() {
     let secret = tempfile::NamedTempFile::new().unwrap();
     fs::write(secret.path(), "whsec_test_0123456789").unwrap();

@@ -42,6 +42,10 @@ const RECORDS: u64 = 100_000;
 const SENDERS: [usize; 3] = [1, 16, 256];
 const WAIT: Duration = Duration::from_millis(200);
 
+/// The program's allocator, or the figures would be another's.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() {
     let wanted = env::var("WAITBRIDGE_BENCH_RECORDS").map_or(RECORDS, |text| text.parse().expect("a number of records"));
     let folder = tempfile::tempdir().unwrap();
