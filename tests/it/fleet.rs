@@ -111,14 +111,18 @@ fn a_replica_that_stands_still_longer_than_its_session_doubles_nothing() {
     assert_eq!(verdict, Verdict { accepted, read, overtaken, ..Verdict::default() });
 }
 
-/// Reads until everything accepted is there, or the time is up; what is missing then is lost.
+/// Reads until everything accepted is there, or nothing more comes; what is missing then is lost.
 fn read_all(kafka: &Kafka, fleet: &Replicas, accepted: &Accepted) -> Vec<ReadEvent> {
     let mut reader = Reader::new(kafka.bootstrap(), &[&fleet.topics.person]);
-    let deadline = Instant::now() + DRAIN_WITHIN;
     let mut read: Vec<ReadEvent> = Vec::new();
+    let mut came = Instant::now();
     loop {
-        let complete = (judge(accepted, &read).lost == 0 && fleet.undelivered() == 0.0) || Instant::now() > deadline;
-        read.extend(reader.read_to_end().iter().map(read_event));
+        let complete = (judge(accepted, &read).lost == 0 && fleet.undelivered() == 0.0) || came.elapsed() > DRAIN_WITHIN;
+        let more = reader.read_to_end();
+        if !more.is_empty() {
+            came = Instant::now();
+        }
+        read.extend(more.iter().map(read_event));
         if complete {
             return read;
         }

@@ -43,15 +43,18 @@ impl Rounds {
     }
 }
 
-/// What kcat finds when everything accepted is there, or the time is up; what is missing then is lost.
+/// What kcat finds when everything accepted is there, or nothing more comes within this time; what is missing then is lost.
 fn count(bootstrap: &str, topic: &str, accepted: &Accepted, within: Duration) -> (Verdict, Vec<ReadEvent>) {
-    let deadline = Instant::now() + within;
+    let (mut before, mut came) = (0, Instant::now());
     loop {
         let mut read = Vec::new();
         kcat_each(bootstrap, topic, |record| read.push(read_event(record)));
         let verdict = judge(accepted, &read);
-        if verdict.lost == 0 || Instant::now() > deadline {
+        if verdict.lost == 0 || came.elapsed() > within {
             return (verdict, read);
+        }
+        if read.len() > before {
+            (before, came) = (read.len(), Instant::now());
         }
         std::thread::sleep(POLL);
     }
