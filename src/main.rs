@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use tikv_jemallocator::Jemalloc;
 
-/// Also librdkafka's. A batch is thousands of small pieces that are made together and freed together, for which glibc takes half as
-/// much time again.
+/// Also librdkafka's. A batch is thousands of small pieces that are made together and freed together: with glibc's, a backlog takes
+/// a third more CPU.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

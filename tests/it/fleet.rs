@@ -2,14 +2,14 @@
 
 mod again;
 mod breaks;
-mod commands;
+pub mod commands;
 
 use std::time::{Duration, Instant};
 
 use crate::bridge::TOKEN;
 use crate::http::{Connection, once, request};
 use crate::kafka::{self, Kafka};
-use crate::kills::{COMMITTED, DRAIN_WITHIN, PAUSE, SENDERS, SMALL_BATCHES, read_event, scatter, seed, wait_for_more};
+use crate::kills::{self, COMMITTED, PAUSE, SENDERS, SMALL_BATCHES, scatter, seed, wait_for_more};
 use crate::load::{Accepted, Load, ReadEvent, Verdict, judge};
 use crate::reader::Reader;
 use crate::replicas::{FLOWING, Replicas};
@@ -111,22 +111,8 @@ fn a_replica_that_stands_still_longer_than_its_session_doubles_nothing() {
     assert_eq!(verdict, Verdict { accepted, read, overtaken, ..Verdict::default() });
 }
 
-/// Reads until everything accepted is there, or nothing more comes; what is missing then is lost.
 fn read_all(kafka: &Kafka, fleet: &Replicas, accepted: &Accepted) -> Vec<ReadEvent> {
-    let mut reader = Reader::new(kafka.bootstrap(), &[&fleet.topics.person]);
-    let mut read: Vec<ReadEvent> = Vec::new();
-    let mut came = Instant::now();
-    loop {
-        let complete = (judge(accepted, &read).lost == 0 && fleet.undelivered() == 0.0) || came.elapsed() > DRAIN_WITHIN;
-        let more = reader.read_to_end();
-        if !more.is_empty() {
-            came = Instant::now();
-        }
-        read.extend(more.iter().map(read_event));
-        if complete {
-            return read;
-        }
-    }
+    kills::read_all(kafka, &fleet.topics.person, accepted, || fleet.undelivered() == 0.0)
 }
 
 fn rounds() -> u64 {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::bridge::{Bridge, Home};
-use crate::kafka::{self, Kafka, Topics};
+use crate::kafka::{self, Kafka};
 use crate::load::{Accepted, Load, ReadEvent, Verdict, judge};
 use crate::reader::{Reader, Record};
 
@@ -53,7 +53,7 @@ fn kafka_away_for_twenty_seconds_under_load_loses_nothing() {
     wait_for_more(&load, 200);
     let accepted = load.finish();
     assert!(during > 1000, "200s go on without Kafka: {during}");
-    let verdict = judge(&accepted, &read_all(&kafka, &topics, &accepted));
+    let verdict = judge(&accepted, &read_all(&kafka, &topics.person, &accepted, || true));
     eprintln!("kafka away: {verdict:?}, of them {during} while it was away");
     assert_eq!(verdict, Verdict { accepted: verdict.accepted, read: verdict.read, ..Verdict::default() });
     assert_eq!(bridge.terminate(), 0);
@@ -82,7 +82,7 @@ fn kill_rounds(rounds: u64, program: &Path) -> Verdict {
     load.aim(Some(bridge.public));
     wait_for_more(&load, 100);
     let accepted = load.finish();
-    let verdict = judge(&accepted, &read_all(kafka, &topics, &accepted));
+    let verdict = judge(&accepted, &read_all(kafka, &topics.person, &accepted, || true));
     eprintln!("{}: seed {seed}, {rounds} kills: {verdict:?}", program.file_name().unwrap().display());
     undelivered_is_zero(&bridge);
     verdict
@@ -92,13 +92,13 @@ pub fn undelivered_is_zero(bridge: &Bridge) {
     bridge.wait_until("everything is delivered", DRAIN_WITHIN, |bridge| bridge.metric("waitbridge_journal_undelivered_records") == 0.0);
 }
 
-/// Reads until everything accepted is there, or nothing more comes; what is missing then is lost.
-fn read_all(kafka: &Kafka, topics: &Topics, accepted: &Accepted) -> Vec<ReadEvent> {
-    let mut reader = Reader::new(kafka.bootstrap(), &[&topics.person]);
+/// Reads until everything accepted is there and all has settled, or nothing more comes; what is missing then is lost.
+pub fn read_all(kafka: &Kafka, topic: &str, accepted: &Accepted, is_settled: impl Fn() -> bool) -> Vec<ReadEvent> {
+    let mut reader = Reader::new(kafka.bootstrap(), &[topic]);
     let mut read: Vec<ReadEvent> = Vec::new();
     let mut came = Instant::now();
     loop {
-        let complete = judge(accepted, &read).lost == 0 || came.elapsed() > DRAIN_WITHIN;
+        let complete = (judge(accepted, &read).lost == 0 && is_settled()) || came.elapsed() > DRAIN_WITHIN;
         // Once more when complete: what was in doubt when the load ended may still have been on its way.
         let more = reader.read_to_end();
         if !more.is_empty() {

@@ -4,15 +4,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
-use std::time::{Duration, Instant};
-
-use serde_json::Value;
+use std::time::Duration;
 
 use crate::bridge::{Bridge, Home, PUBLIC_URL, SECRET, TOKEN};
+use crate::fleet::commands::json;
 use crate::http::{once, request};
 use crate::kafka::{self, Kafka};
-use crate::kills::{DRAIN_WITHIN, PAUSE, SENDERS, SMALL_BATCHES, read_event, wait_for_more};
-use crate::load::{Accepted, Load, ReadEvent, Verdict, judge};
+use crate::kills::{PAUSE, SENDERS, SMALL_BATCHES, read_all, wait_for_more};
+use crate::load::{Load, Verdict, judge};
 use crate::reader::Reader;
 use crate::replicas::{FLOWING, Replicas};
 
@@ -37,22 +36,10 @@ fn accept(bridge: &Bridge, person: u64) -> String {
     answer.accept_id()
 }
 
-/// Until all of it is there, or the time is up; then once more to the end, for what came twice.
-fn read_all(kafka: &Kafka, topic: &str, accepted: &Accepted) -> Vec<ReadEvent> {
-    let mut reader = Reader::new(kafka.bootstrap(), &[topic]);
-    let deadline = Instant::now() + DRAIN_WITHIN;
-    let mut read: Vec<ReadEvent> = Vec::new();
-    while judge(accepted, &read).lost > 0 && Instant::now() < deadline {
-        read.extend(reader.read_to_end().iter().map(read_event));
-    }
-    read.extend(reader.read_to_end().iter().map(read_event));
-    read
-}
-
 /// What is published once. Order over the switch is kept only where the first had no backlog: not judged here.
 fn check(kafka: &Kafka, topic: &str, load: Load) {
     let accepted = load.finish();
-    let verdict = judge(&accepted, &read_all(kafka, topic, &accepted));
+    let verdict = judge(&accepted, &read_all(kafka, topic, &accepted, || true));
     eprintln!("migration: {verdict:?}");
     assert_eq!((verdict.lost, verdict.doubled), (0, 0), "{verdict:?}");
     assert_ne!(verdict, Verdict::default());
@@ -85,10 +72,7 @@ fn under_load_from_a_disk_to_a_fleet_and_back_all_that_was_answered_comes_out_on
     wait_for_more(&load, 100);
     // Nobody delivers to it any more: what the two have left in the raw topic, it publishes.
     fleet.start(1);
-    let emptied = |_: &Bridge| {
-        let (_, said) = run(fleet.home(1), &["journal", "stat", "--json"]);
-        serde_json::from_str::<Value>(&said).unwrap_or_else(|error| panic!("{error}: {said}"))["undelivered_records"] == 0
-    };
+    let emptied = |_: &Bridge| json(fleet.home(1), &["journal", "stat"])["undelivered_records"] == 0;
     fleet.get(1).wait_until("the fleet has published all of it", FLOWING, emptied);
     assert_eq!(fleet.terminate(1), 0);
     wait_for_more(&load, 100);

@@ -21,7 +21,7 @@ fn run(home: &Home, arguments: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap(), out, err)
 }
 
-fn json(home: &Home, arguments: &[&str]) -> Value {
+pub fn json(home: &Home, arguments: &[&str]) -> Value {
     let (_, out, err) = run(home, &[arguments, &["--json"]].concat());
     serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}:\n{out}\n{err}"))
 }

@@ -1,11 +1,11 @@
 //! A replay that is killed, with its service or alone, and goes on where it was, while live events flow.
 
 use std::collections::{HashMap, HashSet};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::{WITHIN, accept_ids, begun, command, is_replayed};
 use crate::bridge::Home;
+use crate::fleet::commands::json;
 use crate::kafka::{self, Kafka, Topics};
 use crate::kills::{PAUSE, SENDERS, SMALL_BATCHES, read_event, scatter, seed, wait_for_more};
 use crate::load::{Load, ReadEvent, Verdict, judge};
@@ -84,7 +84,8 @@ fn goes_on_over_kills(kafka: &Kafka, topics: &Topics, home: &Home) {
     assert_eq!(ended, 0, "seed {seed}: {}", run.log_tail());
     wait_for_more(&load, 200);
     let accepted = load.finish();
-    bridge.wait_until("all is delivered", 2 * WITHIN, |_| nothing_is_left(home));
+    // Looked at from outside: a partition that the group has given to one who is dead already is in no replica's metrics.
+    bridge.wait_until("all is delivered", 2 * WITHIN, |_| json(home, &["journal", "stat"])["undelivered_records"] == 0);
     records.extend(reader.read_to_end());
     let (again, live): (Vec<Record>, Vec<Record>) = records.into_iter().partition(is_replayed);
 
@@ -100,12 +101,4 @@ fn goes_on_over_kills(kafka: &Kafka, topics: &Topics, home: &Home) {
     let mut last: HashMap<&str, u64> = HashMap::new();
     assert!(again.iter().all(|event| last.insert(&event.key, event.serial).is_none_or(|before| before < event.serial)), "seed {seed}");
     assert_eq!(bridge.terminate(), 0);
-}
-
-/// Looked at from outside: a partition that the group has given to one who is dead already is in no replica's metrics.
-fn nothing_is_left(home: &Home) -> bool {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_waitbridge"));
-    let output = command.args(["journal", "stat", "--json", "--config"]).arg(home.path("waitbridge.toml")).output().expect("it runs");
-    let stat: serde_json::Value = serde_json::from_slice(&output.stdout).expect("its page");
-    stat["undelivered_records"] == 0
 }
